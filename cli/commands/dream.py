@@ -96,16 +96,22 @@ def dream(
         batches = photos.batches(1, leave_out=console.left_out)
         first = next(batches)
         loaded = sized(loaded, first.arrays[0].shape[1:3])
-        loaded = model.held_at(loaded, size, **reading)
+
+        def held_beside(images: Any) -> ImageModel:
+            at = None if size is None else images.shape[1:3]
+            return model.held_at(loaded, at, **reading)
+
+        beside = held_beside(first.arrays[0])
         with options.about(paths[first.numbers[0]].name):
-            chosen = layer or [suggest_layer(loaded, finest=_FINEST)]
-            layers = layer_paths(loaded, chosen)
+            chosen = layer or [suggest_layer(beside, finest=_FINEST)]
+            layers = layer_paths(beside, chosen)
         yield layers
         for batch in chain([first], batches):
             (number,), (images,) = batch.numbers, batch.arrays
+            has_alpha = is_picture(paths[number])
             with options.about(paths[number].name):
                 dream = deep_dream(
-                    loaded,
+                    held_beside(images),
                     images[0],
                     layers,
                     octaves=octaves,
@@ -115,7 +121,7 @@ def dream(
                     callback=watch(console, paths[number].name, number),
                     **ascent.applied(),
                 )
-            yield number, dream
+            yield number, dream, has_alpha
 
     def draw(work: Work) -> None:
         layers = next(work.items)
@@ -126,8 +132,7 @@ def dream(
         names = distinct_names(
             [file_text(name, asked, "dream") for name in stems(paths)]
         )
-        for number, image in work.items:
-            has_alpha = is_picture(paths[number])
+        for number, image, has_alpha in work.items:
             work.files.write(f"{names[number]}.png", image.save, has_alpha=has_alpha)
 
     run(model, output, compute, draw, reading=reading, kept=paths)

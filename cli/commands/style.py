@@ -210,8 +210,10 @@ def style(
         (photo,) = picture_set(loaded, [path], shape, {"size": size, **reading}).read(0)
         if size is None:
             photo = resize(photo, painting_size(photo.shape[:2]), fit="stretch")
+        has_alpha = is_picture(path)
         loaded = sized(loaded, photo.shape[:2])
-        loaded = model.held_at(loaded, size, **reading)
+        at = None if size is None else photo.shape[:2]
+        loaded = model.held_at(loaded, at, **reading)
         others = picture_set(loaded, paintings, shape, reading)
         pictures = [others.read(number)[0] for number in range(len(others))]
         # Brought to size as the content is, so that one lies on the other.
@@ -241,19 +243,19 @@ def style(
             ),
             run=plan,
         )
-        yield found, plan.snapshot_steps(len(found.style_losses))
+        yield found, plan.snapshot_steps(len(found.style_losses)), has_alpha
 
     def draw(work: Work) -> None:
         first, *others = stems([path, *paintings])
         name = safe_name(file_text(first, others, "style"))
         work.console.stage("painting", 1)
         found: Stylized
-        found, marks = next(work.items)
+        found, marks, has_alpha = next(work.items)
         work.console.note(
             f"style was measured in {', '.join(found.style_layers)}; "
             f"content in {', '.join(found.content_layers)}"
         )
-        look = {"has_alpha": is_picture(path)}
+        look = {"has_alpha": has_alpha}
         work.files.write(f"{name}.png", found.save, **look)
         # Of fewer steps there are fewer, and more for an animation.
         count = min(frames, len(found.frames))

@@ -121,7 +121,7 @@ def ask_about(
     count = len(arrays[0])
     position, weights = None, None
     if region is not None:
-        position, weights = _region(region, count, _axes(known, arrays, head))
+        position, weights = _region(region, count, known, arrays, head)
     named = None if layer is None else one_path(known.network, layer)
     subject = Subject(known, head, named, position)
     probe_for = partial(Probe, subject, arrays, batch_size=batch_size)
@@ -215,25 +215,40 @@ def called(
     return Label("what lowers " * lowers, one, *rival)
 
 
-def _axes(
+def _axes_of_output(
     model: ImageModel, arrays: Sequence[np.ndarray], head: str | int | None
 ) -> int:
-    """How many axes of positions an output has; if none, those of the images."""
-    image = min(arrays, key=is_no_picture)
-    target = Target(np.full((len(image), 1), -1))
-    found = Probe(Subject(model, head), arrays, target, at=None).facts.head
-    return found.axes or max(1, len(pixels_of(model.network, image.shape)))
+    """How many axes of positions an output has."""
+    target = Target(np.full((len(arrays[0]), 1), -1))
+    return Probe(Subject(model, head), arrays, target, at=None).facts.head.axes
 
 
-def _region(
-    region: Region, count: int, axes: int
-) -> tuple[tuple[int, ...] | None, np.ndarray | None]:
-    """The position, or the weights `(n, 1, ...)`, that a region stands for."""
-    expected = (
+def _expected(axes: int) -> str:
+    return (
         f"a position, as {_POSITIONS.get(axes, f'{axes} numbers')}, or an array of "
         f"weights ({', '.join(_AXES[-axes:])}), with an axis of images or without"
     )
-    array = np.atleast_1d(numbers_of("region", region, expected))
+
+
+def _region(
+    region: Region,
+    count: int,
+    model: ImageModel,
+    arrays: Sequence[np.ndarray],
+    head: str | int | None,
+) -> tuple[tuple[int, ...] | None, np.ndarray | None]:
+    """The position, or the weights `(n, 1, ...)`, that a region stands for."""
+    image = min(arrays, key=is_no_picture)
+    axes = max(1, len(pixels_of(model.network, image.shape)))
+    array = np.atleast_1d(numbers_of("region", region, _expected(axes)))
+    sizes = array.shape
+    fits = sizes == (axes,) or array.ndim == axes + 1
+    fits = fits or (array.ndim == axes and sizes[0] != count)
+    # An output of frames or columns has other axes than its picture, and a vector has
+    # none, of which the network may make a picture.
+    if image.ndim == 2 or not fits:
+        axes = _axes_of_output(model, arrays, head) or axes
+    expected = _expected(axes)
     # In a signal several numbers are weights of its steps.
     if array.dtype.kind in "iu" and array.ndim == 1 and (axes > 1 or len(array) == 1):
         return tuple(int(i) for i in array), None

@@ -30,7 +30,7 @@ from cnnviz.arguments import (
     path_of,
     refuse_address,
 )
-from cnnviz.errors import ImageError, first_line, warn
+from cnnviz.errors import CnnvizError, ImageError, first_line, warn
 from cnnviz.images.ranges import (
     finite_range,
     in_range,
@@ -458,7 +458,7 @@ def _decoded(
             has_alpha=pixels.shape[-1] in (2, 4),
             stored=_channels(decoded, raw_mode),
         )
-    except ImageError:
+    except CnnvizError:
         raise
     except UnidentifiedImageError:
         if nature(head) == TIFF:

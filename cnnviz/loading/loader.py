@@ -46,6 +46,8 @@ from cnnviz.tracing.health import note_broken_weights
 from cnnviz.tracing.keras_generations import Network, input_specs, is_network
 from cnnviz.words import counted, listed
 
+# Neighbors of two files may have one name, and Python has one list of modules.
+_IMPORTING = threading.RLock()
 _SOURCES = "a path, the name of a network of keras.applications, or a Keras model"
 
 
@@ -201,8 +203,8 @@ def _by_input(
 def module_objects(path: Path) -> dict[str, Any]:
     """Runs a Python file and collects its classes and functions as custom objects.
 
-    It may import the modules beside it whose names no other module has. Neither it nor
-    they can be imported by their names afterwards.
+    At its top it may import the modules beside it whose names no other module has. They
+    cannot be imported by their names afterwards.
 
     Classes of Keras that it imports under their own names are left out: each Keras
     takes its own. Functions whose names are none that Python takes, such as `<lambda>`,
@@ -218,7 +220,9 @@ def module_objects(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path} is no Python file; expected one that defines layers")
     module = importlib.util.module_from_spec(spec)
     try:
-        with _with_neighbors(module, path.resolve().parent):
+        with _IMPORTING, _with_neighbors(path.resolve().parent):
+            # Keras 2 imports it by its name where one of its classes makes another.
+            sys.modules.setdefault(module.__name__, module)
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise ModelError(f"{path} fails: {type(error).__name__}: {error}") from error
@@ -238,14 +242,12 @@ def module_objects(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _with_neighbors(module: ModuleType, folder: Path) -> Iterator[None]:
-    """Lets a module import those in its folder; what Python knows stays as it is."""
+def _with_neighbors(folder: Path) -> Iterator[None]:
+    """Lets a module import those in its folder, which are forgotten afterwards."""
     finder = _Neighbors(folder)
     # At the end: a library that imports one of Python's own modules must not get one
     # of the user's.
     sys.meta_path.append(finder)
-    if sys.modules.setdefault(module.__name__, module) is module:
-        finder.names.add(module.__name__)
     try:
         yield
     finally:
@@ -274,8 +276,15 @@ class _Neighbors(MetaPathFinder):
         if path is not None or threading.get_ident() != self._thread:
             return None  # a path is that of the package which the module is in
         spec = PathFinder.find_spec(fullname, [self._folder])
-        if spec is not None:
-            self.names.add(fullname)
+        if spec is None:
+            return None
+        # A folder of data may have the name of a library that is not there.
+        folders = spec.submodule_search_locations or ()
+        if not spec.has_location and not any(
+            next(Path(folder).glob("*.py"), None) for folder in folders
+        ):
+            return None
+        self.names.add(fullname)
         return spec
 
 

@@ -35,8 +35,8 @@ from cnnviz.tracing.keras_generations import (
     everything,
     input_specs,
     is_network,
+    is_of_library,
     keras_kinds,
-    library_kind,
     takes_pictures,
 )
 from cnnviz.tracing.naming import Address, Selected, addresses
@@ -381,7 +381,7 @@ def _remembered(
 
 def _is_plain_convolution(layer: Layer) -> bool:
     """Whether a layer is a Conv2D of Keras, not a class of one's own."""
-    return type(layer).__name__ == library_kind(layer) == "Conv2D"
+    return is_of_library(type(layer)) and type(layer).__name__ == "Conv2D"
 
 
 def _between(network: Network, first: Address, last: Address) -> list[Address]:

@@ -268,11 +268,10 @@ def _input_shapes(
     def shape_of(spec: InputSpec) -> tuple[int | None, ...]:
         if spec.name in model.held:
             return model.held[spec.name].shape
-        if size is None or len(spec.shape) != 3:
+        is_sized = len(spec.shape) == 3 and (None in spec.shape[:2] or not is_open)
+        if size is None or not is_sized:
             return spec.shape
-        *sides, channels = spec.shape
-        own = sides if is_open else [None, None]
-        return (*(n or m for n, m in zip(own, size, strict=True)), channels)
+        return (*size, spec.shape[-1])
 
     return [shape_of(spec) for spec in specs]
 

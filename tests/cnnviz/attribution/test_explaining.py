@@ -643,8 +643,6 @@ class TestPixelClasses:
         ):
             found = explain(raw(network), images, [1], region=region, method="gradient")
             close(found.scores[:, 0], expected, 1e-5)
-        with pytest.raises(ArgumentError, match=r"a position, as \(step,\)"):
-            explain(raw(network), images, [1], region="middle")  # type: ignore[arg-type]
 
     def test_regions_of_a_picture_made_of_a_vector(self, k: ModuleType) -> None:
         network = sequential(

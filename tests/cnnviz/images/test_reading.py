@@ -565,8 +565,11 @@ def test_one_side_is_scaled_with_the_other(orientation: int, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("size", [(None, None), (0, None), (None, 2.5), (None, 2**33)])
-def test_sides_that_no_picture_has_are_refused(size: Any, tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_sides_that_no_picture_has_are_refused(
+    size: Any, suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"a.{suffix}"
     Image.fromarray(pixels(3, 4, 3)).save(path)
     with pytest.raises(ArgumentError, match=r"^size is \("):
         read_image(path, size=size)

@@ -541,8 +541,27 @@ def test_a_custom_module_imports_its_neighbors(
     with pytest.raises(ModelError, match="cannot import name 'absent'"):
         module_objects(files[0])
     assert (sys.path, sys.meta_path) == before
-    own = {"blocks_beside", "last_beside", "mine_here", "parts_beside"}
+    own = {"blocks_beside", "last_beside", "parts_beside"}
     assert not own & {name.partition(".")[0] for name in sys.modules}
+
+
+def test_a_folder_of_data_is_no_neighbor(tmp_path: Path) -> None:
+    (tmp_path / "logs_beside").mkdir()
+    (tmp_path / "own_layers.py").write_text(
+        "import keras\n"
+        "try:\n"
+        "    import logs_beside\n"
+        "except ImportError:\n"
+        "    logs_beside = None\n"
+        "def is_there():\n"
+        "    return logs_beside is not None\n"
+        "class Outer(keras.layers.Layer):\n"
+        "    pass\n"
+    )
+    objects = module_objects(tmp_path / "own_layers.py")
+    assert not objects["is_there"]()
+    # Keras 2 imports modules by their names where one class makes another.
+    assert sys.modules[objects["Outer"].__module__].Outer is objects["Outer"]
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")

@@ -154,6 +154,9 @@ def test_a_size_is_for_the_picture_of_any_size(k: Any) -> None:
     found = by_path(network, size=(20, 30))
     assert found["large"].output_shape == (18, 28, 4)
     assert found["small"].output_shape == (6, 6, 2)
+    line = layers.Input((8, None, 1))
+    lines = k.Model(line, layers.Conv2D(4, 3, name="maps")(line))
+    assert by_path(lines, size=(10, 30))["maps"].output_shape == (8, 28, 4)
     assert suggest_layer(load_model(network, encoding="unit")) in ("large", "small")
 
 
