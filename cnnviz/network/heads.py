@@ -264,9 +264,11 @@ def _named_outputs(network: Network, output: Any) -> dict[str, tf.Tensor]:
 
 def _has_channels_first(network: Network, views: Views, logits: tf.Tensor) -> bool:
     """Whether an output has channels first, such as maps in rows `(n, c, h * w)`."""
-    moves = {extent.dim for extent in views(logits) or []} - {NOWHERE}
-    in_rows = logits.shape.rank == 3 and moves == {2}
-    return in_rows or is_tensor_channels_first(network, logits)
+    if logits.shape.rank == 3:
+        moves = {extent.dim for extent in views(logits) or []} - {NOWHERE}
+        if moves == {2}:
+            return True
+    return is_tensor_channels_first(network, logits)
 
 
 def _head(

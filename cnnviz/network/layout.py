@@ -188,10 +188,11 @@ def _puts_features_last(tensor: tf.Tensor) -> bool:
 def _are_square_maps_first(tensor: tf.Tensor) -> bool | None:
     """Whether maps that a reshape makes of vectors have channels first.
 
-    None if it makes none, or if they are square in both layouts, or in none.
+    None if it makes none, or if they are square in both layouts, or in none. Rows of
+    one number are no squares.
     """
     op, shape = tensor.op, tensor.shape
-    if op.type != "Reshape" or op.inputs[0].shape.rank != 2:
+    if op.type != "Reshape" or op.inputs[0].shape.rank != 2 or shape[1] == 1:
         return None
     first, last = (len({*sizes}) == 1 for sizes in (shape[2:], shape[1:-1]))
     return None if first == last else first

@@ -29,9 +29,9 @@ from cnnviz.reversal.steps import (
 _NORMALIZER = 6
 """The rank of what divides by the image's own statistics."""
 
-_LARGE = 1024.0
-"""Where gates have their largest value. A power of 2: what is multiplied by it, and
-divided by it again, is as it was, also in half precision."""
+FAR = 1024.0
+"""Where gates are open or shut. A power of 2: what is multiplied by it, and divided by
+it again, is as it was, also in half precision."""
 
 _COMPARISONS = frozenset(("Greater", "GreaterEqual", "Less", "LessEqual"))
 
@@ -136,28 +136,30 @@ def gated_by_itself(walk: Walk, tensor: tf.Tensor) -> tf.Tensor | None:
     return next((x for x in unscaled if _roots(walk, gate, x) == {x.ref()}), None)
 
 
-def slope(walk: Walk, tensor: tf.Tensor, root: tf.Tensor) -> tf.Tensor:
-    """By how much a tensor grows with what it is computed from, where that is large.
+def slope(walk: Walk, tensor: tf.Tensor, root: tf.Tensor, at: float) -> tf.Tensor:
+    """What a tensor is, divided by what it is computed from, where that is a number.
 
-    Of GELU, `0.5 * x * (1 + erf(...))`, it is 1, of `x * relu6(x + 3)` it is 6.
+    Far above 0 it is 1 for GELU, `0.5 * x * (1 + erf(...))`, and 6 for `x * relu6(x +
+    3)`.
 
     Args:
         walk: The walk.
         tensor: The tensor, computed from one map value by value.
         root: The map.
+        at: The number.
 
     Returns:
         What broadcasts to the shape of the tensor.
     """
-    large = tf.constant(_LARGE, root.dtype)
+    number = tf.constant(at, root.dtype)
 
     def given(top: tf.Tensor) -> tf.Tensor | None:
         if top is root:
-            return large
+            return number
         return None if walk.depends(top) else top
 
     return recomputed(tensor, given, tensor.graph, "slope") / tf.cast(
-        large, tensor.dtype
+        number, tensor.dtype
     )
 
 

@@ -110,19 +110,26 @@ def _rectified_and_scaled(
 ) -> Step:
     """A rectifier written out, with what it is multiplied by.
 
+    Where it is shut for what is large, as `x * sigmoid(-x)` is, it rectifies `-x`.
+
     Args:
         walk: The walk.
         tensor: The product.
         given: What is rectified.
-        grows: What the product is where `given` is large.
+        grows: What the product is where `given` is far from 0.
         name: What to call the rectifier.
     """
 
     def pull(r: tf.Tensor) -> list[tf.Tensor]:
-        scale = gates.slope(walk, grows, given)
+        above, below = (
+            gates.slope(walk, grows, given, end) for end in (gates.FAR, -gates.FAR)
+        )
+        is_upright = above != 0
+        scale = tf.where(is_upright, above, -below)
         r = tf.nn.relu(r * scale)
         if walk.guided:
             r *= tf.cast(walk.value(tensor) * scale > 0, r.dtype)
+        r = tf.where(is_upright, r, -r)
         return [as_like(summed_to(r, given.shape), given)]
 
     return Step((given,), pull, "rectify", Note("rectified", name))

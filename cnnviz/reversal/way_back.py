@@ -132,8 +132,11 @@ def _channels(
     Args:
         image: The image.
         channels: The dimension of its channels; None if it has none. A single one has
-            no tint, even if several are made of it.
+            no tint, even if several are made of it. What a reshape makes of a vector
+            has its channels last.
     """
+    if image.shape.rank == 2:
+        return lambda made: {made.shape.rank - 1} if made.shape.rank > 2 else set()
     if channels is None or image.shape[channels] == 1:
         return lambda _: set()
     positions = [dim for dim in range(1, image.shape.rank) if dim != channels]

@@ -104,6 +104,13 @@ class TestPreprocessing:
         found = pulled(lambda x: (x - [1.0, 2.0]) / [2.0, -4.0], x, r)
         close(found, [[[[0.0], [0.25]]]])
 
+    def test_a_vector_that_becomes_a_picture_has_a_tint(self) -> None:
+        x = np.arange(12, dtype=np.float32)[None]
+        r = np.random.default_rng(2).normal(size=(1, 2, 2, 3)).astype(np.float32)
+        scale = np.array([9.0, -9.0, 3.0], np.float32)
+        found = pulled(lambda x: tf.reshape(x, [1, 2, 2, 3]) * scale, x, r)
+        close(found, (r * np.sign(scale)).reshape(1, 12))
+
     def test_channels_are_told_behind_pixels_in_any_order(self) -> None:
         x = np.array([[[[1.0, 2.0], [3.0, 4.0]]]], np.float32)
         r = np.array([[[[1.0, 2.0], [3.0, 5.0], [7.0, 9.0]]]], np.float32)

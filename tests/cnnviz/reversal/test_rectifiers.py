@@ -115,6 +115,14 @@ class TestScalesBesideRectifiersWrittenOut:
         with pytest.raises(LayerError, match="chooses between"):
             behind_filter(lambda x: tf.where(scale * x > 0, x, 0.0), X, guided)
 
+    def test_gates_that_are_open_below_0(self, guided: bool) -> None:
+        steepness = tf.Variable([2.0, -3.0])
+        found = behind_filter(lambda x: x * tf.sigmoid(steepness * x), X, guided)
+        # The second channel is -silu(-x) but for its steepness, hence never positive.
+        expected = np.stack([np.maximum(R[..., 0], 0), np.minimum(R[..., 1], 0)], -1)
+        alive = np.stack([X[..., 0] > 0, X[..., 1] < 0], -1) if guided else 1
+        close(found, expected * alive)
+
     def test_one_channel_made_several(self, guided: bool) -> None:
         one = X[..., :1]
         alive = one * self.scale > 0 if guided else 1
