@@ -46,14 +46,14 @@ def _root(matrix: np.ndarray) -> np.ndarray:
 
 
 def with_chroma_of(
-    content: np.ndarray, image: np.ndarray, ends: tuple[np.ndarray, np.ndarray]
+    content: np.ndarray, image: np.ndarray, ends: tuple[float, float]
 ) -> np.ndarray:
     """The luma of an image below the chroma of the content.
 
     Args:
         content: `(h, w, 1)` or `(h, w, 3)`, in the values of the image.
         image: `(h, w, 1)` or `(h, w, 3)`.
-        ends: The least and the largest value that each channel may have.
+        ends: The least and the largest value that colors may have.
     """
     luma = image if image.shape[-1] == 1 else image @ LUMA[:, None]
     if content.shape[-1] == 1:

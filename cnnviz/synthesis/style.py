@@ -351,7 +351,7 @@ class _Given(NamedTuple):
         value_range: What gives images back in the range of the user's.
         content: The content in its own colors, of which the network may see none, and
             in the range of the user's.
-        ends: The least and the largest value in that range that each channel may have.
+        ends: The least and the largest value in that range that colors may have.
         photo: The content as the network takes it.
         paintings: The styles, in the content's colors if these are kept.
         shares: How much each of them counts.
@@ -362,7 +362,7 @@ class _Given(NamedTuple):
     model: ImageModel
     value_range: ValueRange
     content: np.ndarray
-    ends: tuple[np.ndarray, np.ndarray]
+    ends: tuple[float, float]
     photo: np.ndarray
     paintings: Sequence[np.ndarray]
     shares: np.ndarray
@@ -389,10 +389,9 @@ def _gathered(
     model, value_range = searched(model, [photo, *paintings, *begun])
     content = in_range(content, raw)
     # Raw colors may reach further than the values that a network of one channel takes.
-    low, high = np.array(value_range.low), np.array(value_range.high)
-    if raw:
-        low = np.minimum(low, content.min((0, 1)))
-        high = np.maximum(high, content.max((0, 1)))
+    known = [*value_range.low, *value_range.high]
+    known += [content.min(), content.max()] if raw else []
+    ends = float(min(known)), float(max(known))
     photo, *paintings = map(value_range.unit, (photo, *paintings))
     shares = _shares(style_weights, len(paintings))
     if keep_colors and photo.shape[-1] not in (1, 3):
@@ -407,15 +406,7 @@ def _gathered(
         painted = recolor(photo, paintings, shares)
     first = value_range.unit(begun[0]) if begun else painted
     return _Given(
-        model,
-        value_range,
-        content,
-        (low, high),
-        photo,
-        paintings,
-        shares,
-        painted,
-        first,
+        model, value_range, content, ends, photo, paintings, shares, painted, first
     )
 
 
