@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
-from functools import reduce
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -149,10 +150,15 @@ def deep_dream(
     )
 
     def shown(progress: Progress) -> np.ndarray:
-        # Tiles that are finished are shown beside those that come later.
-        tiles = made if progress.step == progress.steps else made.copy()
+        tiles = made.copy()
         tiles[progress.rows.start : progress.rows.stop] = progress.images()
         return _onto(original, blend(tiles, corners, base.shape[:2]), base)
+
+    def kept(told: Callable[[Progress], object], progress: Progress) -> bool:
+        """Keeps tiles that are finished, to be shown beside those that come later."""
+        if progress.step == progress.steps:
+            made[progress.rows.start : progress.rows.stop] = progress.images()
+        return bool(told(progress))
 
     fires = False
     dreamt = base = resize(original, sizes[0], fit="stretch")
@@ -170,7 +176,7 @@ def deep_dream(
                 start=started,
                 parameterization=Fourier(deviation=0.0),
                 transform=Motion(_JITTER, scale=0, rotate=0, fill="wrap"),
-                run=own,
+                run=replace(own, callback=own.callback and partial(kept, own.callback)),
             )
         except ImageError:
             if size == sizes[-1]:

@@ -46,8 +46,7 @@ class CoarseToFine:
     Args:
         sizes: Heights and widths, as from `scale_sizes`.
         run: How it is carried out, over all sizes; its steps are those at each.
-        shown: Makes the image `(h, w, c)` of a size's own progress; for callbacks. It
-            is asked in any case when images of a run are finished.
+        shown: Makes the image `(h, w, c)` of a size's own progress; for callbacks.
 
     Attributes:
         sizes: Heights and widths, the last being the image's own.
@@ -113,8 +112,6 @@ class CoarseToFine:
             work = self._work[self._first :] - self._work[self._first]
             behind = number - self._first
             made = work[behind] + (work[behind + 1] - work[behind]) * progress.done
-            if progress.step == progress.steps:
-                self._shown(progress)
             overall = replace(
                 progress,
                 step=behind * self._steps + progress.step,

@@ -441,6 +441,19 @@ def test_of_many_classes_the_first_are_bars_where_they_are_asked_for() -> None:
     np.testing.assert_allclose(bar_lengths(sheet), values[:3], atol=0.01)
 
 
+@pytest.fixture
+def subtitles(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The subtitles of all sheets that the test draws from here on."""
+    told: list[str] = []
+
+    def noted(*given: Any, subtitle: str, **others: Any) -> Image.Image:
+        told.append(subtitle)
+        return headed_grid(*given, subtitle=subtitle, **others)
+
+    monkeypatch.setattr(activation_sheets, "headed_grid", noted)
+    return told
+
+
 @pytest.mark.parametrize(
     ("count", "options", "told"),
     [
@@ -456,15 +469,8 @@ def test_of_many_classes_the_first_are_bars_where_they_are_asked_for() -> None:
     ],
 )
 def test_it_is_told_which_bars_are_drawn(
-    count: int, options: Any, told: str, monkeypatch: pytest.MonkeyPatch
+    count: int, options: Any, told: str, subtitles: list[str]
 ) -> None:
-    subtitles: list[str] = []
-
-    def noted(*given: Any, subtitle: str, **others: Any) -> Image.Image:
-        subtitles.append(subtitle)
-        return headed_grid(*given, subtitle=subtitle, **others)
-
-    monkeypatch.setattr(activation_sheets, "headed_grid", noted)
     activation_sheet(np.full(count, 1 / count), title="p", **options)
     assert subtitles == [told]
 
@@ -560,15 +566,8 @@ def test_of_more_maps_than_have_room_the_strongest_are_tiles() -> None:
 
 @pytest.mark.parametrize("labels", [None, ["ant", "bee", "cat", "dog"]])
 def test_what_is_not_finite_among_bars_is_counted(
-    labels: list[str] | None, monkeypatch: pytest.MonkeyPatch
+    labels: list[str] | None, subtitles: list[str]
 ) -> None:
-    subtitles: list[str] = []
-
-    def noted(*given: Any, subtitle: str, **others: Any) -> Image.Image:
-        subtitles.append(subtitle)
-        return headed_grid(*given, subtitle=subtitle, **others)
-
-    monkeypatch.setattr(activation_sheets, "headed_grid", noted)
     values = np.array([0.5, np.nan, np.inf, 0.25], np.float32)
     if labels is None:
         values[2] = np.nan
