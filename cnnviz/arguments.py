@@ -34,11 +34,13 @@ _MOST = 2**31 - 1  # TensorFlow counts in int32
 def brief(value: object) -> str:
     """A value as messages show it: its `repr` on one line, cut where it is long.
 
-    Of arrays of more than a few numbers the shape says more.
+    Of arrays of more than a few numbers the shape says more, and numbers of NumPy are
+    shown without their types.
     """
     if isinstance(value, np.ndarray) and value.size > _FEW_VALUES:
         return f"an array of shape {value.shape}"
-    text = " ".join(repr(value).split())
+    shown = str(value) if isinstance(value, np.number) else repr(value)
+    text = " ".join(shown.split())
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
 
 

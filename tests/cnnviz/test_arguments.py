@@ -501,7 +501,7 @@ PIXELS = "expected a whole number of pixels, 1 or more, or 2 of them"
         ),
         (
             lambda _: c.signed_stretch(IMAGES, percentile="99"),
-            "percentile is '99'; expected a number from 0 to 100",
+            "percentile is '99'; expected a number above 0, 100 at most",
         ),
         (lambda _: images.as_array(PICTURE, size=0), "size is 0; expected (height, w"),
         (lambda _: images.as_array(PICTURE, channels=0), "channels is 0; expected 1"),
