@@ -407,10 +407,10 @@ def _labels(
     first = are_filters_channels_first(network) or is_network_channels_first(network)
     masks = mask_sizes(network, [spec.shape for spec in input_specs(network) or ()])
     counts = [
-        1 if shape[1:] in masks else shape[axis]
+        count
         for shape in shapes
         if shape
-        for axis in ((1, -1) if first and len(shape) > 2 else (-1,))
+        for count in _class_counts(shape, masks, first)
     ]
     # One unit, of a sigmoid, tells two classes apart.
     fitting = dict.fromkeys([*counts, *(2 for n in counts if n == 1)])
@@ -420,3 +420,25 @@ def _labels(
             f"the classes of model '{network.name}'"
         )
     return names
+
+
+def _class_counts(
+    shape: tuple[int | None, ...],
+    masks: Sequence[tuple[int | None, ...]],
+    channels_first: bool,
+) -> Iterator[int | None]:
+    """How many classes an output of a shape, with the axis of images, may tell apart.
+
+    `(n,)` is one number for each image, and of `(n, a, b)` only the graph tells which
+    are the classes, if it is no mask.
+    """
+    if len(shape) == 1:
+        yield 1
+    elif shape[1:] in masks:
+        yield 1
+    elif len(shape) == 3:
+        yield from (shape[2], shape[1], 1)
+    else:
+        if channels_first and len(shape) > 2:
+            yield shape[1]
+        yield shape[-1]

@@ -24,6 +24,7 @@ from cnnviz.loading.keras1_weights import load_keras_1
 from cnnviz.loading.safe_size import bounded_weights
 from cnnviz.loading.safe_wiring import check_wiring
 from cnnviz.loading.safety import check_safe, unknown_class
+from cnnviz.loading.unread import all_read
 from cnnviz.sharing import quiet
 from cnnviz.tracing.keras_generations import (
     Network,
@@ -221,7 +222,7 @@ def load_weights(network: Network, weights: Path) -> None:
         ModelError: If the file is damaged, or its weights are of another network.
     """
     try:
-        with _named(weights, _layout(weights)) as path:
+        with _named(weights, _layout(weights)) as path, all_read(network):
             network.load_weights(path)
     except Exception as error:  # noqa: BLE001
         if is_damage(error):

@@ -42,8 +42,9 @@ class Head:
         kind: What makes probabilities of the logits; `"linear"` if nothing was found.
         logits: float32 `(n, ..., k)`, channels last.
         output: What the network returns, float32, in its own layout.
-        heads: The names of all outputs of the network.
+        heads: The names of the outputs of the network that are heads.
         channels_first: Whether that layout has channels first.
+        number: Its number among all outputs of the network.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Head:
     output: tf.Tensor
     heads: tuple[str, ...] = ()
     channels_first: bool = False
+    number: int = 0
 
     @property
     def is_binary(self) -> bool:
@@ -107,8 +109,9 @@ class HeadInfo:
         name: Its name, or its number.
         kind: What makes probabilities of its logits.
         units: How many logits it has at a position.
-        heads: The names of all outputs of the network.
+        heads: The names of the outputs of the network that are heads.
         axes: How many axes of positions it has.
+        number: Its number among all outputs of the network.
     """
 
     name: str
@@ -116,6 +119,7 @@ class HeadInfo:
     units: int
     heads: tuple[str, ...] = ()
     axes: int = 0
+    number: int = 0
 
     @property
     def classes(self) -> int:
@@ -126,7 +130,8 @@ class HeadInfo:
     def of(cls, head: Head) -> HeadInfo:
         """What is known of a traced output."""
         axes = (head.logits.shape.rank or 2) - 2
-        return cls(head.name, head.kind, int(head.logits.shape[-1]), head.heads, axes)
+        units = int(head.logits.shape[-1])
+        return cls(head.name, head.kind, units, head.heads, axes, head.number)
 
 
 def find_heads(network: Network, call: Call) -> list[Head]:
@@ -140,6 +145,7 @@ def find_heads(network: Network, call: Call) -> list[Head]:
         LayerError: If the network returns no tensors that the trace can hand out.
     """
     outputs = _named_outputs(network, call.output)
+    numbers = {name: number for number, name in enumerate(outputs)}
     graph = tf.compat.v1.get_default_graph()
     if not outputs or any(tensor.graph is not graph for tensor in outputs.values()):
         raise LayerError(
@@ -163,7 +169,7 @@ def find_heads(network: Network, call: Call) -> list[Head]:
     outputs = {name: t for name, t in outputs.items() if t.shape.rank}
     inputs = tensors_in(call.inputs)
     views = Views(inputs, channels_first=is_network_channels_first(network))
-    heads = [_head(network, views, name, outputs) for name in outputs]
+    heads = [_head(network, views, name, outputs, numbers[name]) for name in outputs]
     shapes = [tuple(tensor.shape) for tensor in inputs]
     heads = [_with_units(network, shapes, views, head) for head in heads]
     heads = [head for head in heads if head.logits.shape[-1] is not None]
@@ -231,15 +237,13 @@ def choose(
         ArgumentError: If it is neither a name nor a number.
     """
     name_or_number(head=name)
-    named: dict[str | int, _HeadLike] = dict(enumerate(known))
-    named |= {head.name: head for head in known}
-    head = named.get(0 if name is None else name)
-    if head is None:
+    asked = [head for head in known if name is None or name in (head.name, head.number)]
+    if not asked:
         raise LayerError(
             f"model '{network.name}' has no output '{name}'; "
             f"expected one of {', '.join(head.name for head in known)}"
         )
-    return head
+    return asked[0]
 
 
 def _is_real(dtype: tf.DType) -> bool:
@@ -272,7 +276,11 @@ def _has_channels_first(network: Network, views: Views, logits: tf.Tensor) -> bo
 
 
 def _head(
-    network: Network, views: Views, name: str, outputs: Mapping[str, tf.Tensor]
+    network: Network,
+    views: Views,
+    name: str,
+    outputs: Mapping[str, tf.Tensor],
+    number: int,
 ) -> Head:
     kind: HeadKind
     output = outputs[name]
@@ -291,4 +299,5 @@ def _head(
         tf.cast(output, tf.float32),
         tuple(outputs),
         first,
+        number,
     )

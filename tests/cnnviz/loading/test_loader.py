@@ -200,6 +200,42 @@ def test_weights_are_told_by_what_they_hold_not_by_their_name(
                 np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+@pytest.mark.parametrize("library", [keras, tf_keras])
+@pytest.mark.parametrize("nested", [False, True])
+def test_weights_of_a_deeper_network_are_refused(
+    library: Any, nested: bool, tmp_path: Path
+) -> None:
+    def blocks(count: int) -> Any:
+        layers = library.layers
+        made = library.Sequential(
+            [
+                library.Input((8, 8, 3)),
+                layers.GaussianNoise(0.1),
+                *[layers.Conv2D(3, 3, padding="same") for _ in range(count)],
+                layers.BatchNormalization(),
+            ]
+        )
+        return library.Sequential([library.Input((8, 8, 3)), made]) if nested else made
+
+    deep, shallow = blocks(4), blocks(2)
+    deep.compile("adam", "mse")
+    deep.fit(np.zeros((2, 8, 8, 3)), np.zeros((2, 8, 8, 3)), verbose=0)
+    for name, of in (("shallow.json", shallow), ("deep.json", deep)):
+        (tmp_path / name).write_text(of.to_json())
+    deep.save_weights(tmp_path / "deep.weights.h5")
+    deep.save(tmp_path / "deep.keras")
+    for name in ("deep.weights.h5", "deep.keras"):
+        with pytest.raises(
+            ModelError, match="weights of 2 layers more, such as conv2d"
+        ):
+            load_model(tmp_path / name, architecture=tmp_path / "shallow.json")
+        model = load_model(tmp_path / name, architecture=tmp_path / "deep.json")
+        np.testing.assert_array_equal(
+            model.network.get_weights()[-1], deep.get_weights()[-1]
+        )
+
+
 @pytest.mark.parametrize("library", [keras, tf_keras])
 def test_weights_of_layers_with_long_names(library: Any, tmp_path: Path) -> None:
     names = [f"layer{i}_{'x' * 1000}" for i in range(70)]
@@ -922,6 +958,26 @@ def test_labels_of_maps_of_classes_with_channels_first() -> None:
     assert load_model(network, encoding="unit", labels=["a", "b"]).labels == ("a", "b")
     with pytest.raises(ArgumentError, match="5 labels given; expected 2 or 8"):
         load_model(network, encoding="unit", labels=list("abcde"))
+
+
+def test_labels_of_one_number_and_of_maps_that_are_no_images() -> None:
+    layers, image = keras.layers, keras.Input((8, 8, 3))
+    maps = layers.Conv2D(3, 3, strides=2, padding="same")(image)
+    classes = layers.Softmax(1)(layers.Permute((2, 1))(layers.Reshape((16, 3))(maps)))
+    one = layers.Conv2D(1, 1, activation="sigmoid")(maps)
+    mask = layers.Reshape((4, 4))(one)
+    number = layers.Reshape(())(layers.Dense(1, "sigmoid")(layers.Flatten()(maps)))
+    for output, names in (
+        (number, "ab"),
+        (number, "a"),
+        (mask, "ab"),
+        (classes, "abc"),
+    ):
+        model = load_model(keras.Model(image, output), encoding="unit", labels=[*names])
+        found = model.predict(np.zeros((8, 8, 3), np.float32))
+        assert found.labels == (("not a", "a") if names == "a" else tuple(names))
+        with pytest.raises(ArgumentError, match="7 labels given; expected"):
+            load_model(model.network, labels=list("abcdefg"))
 
 
 def test_the_way_to_pack_a_folder_again_can_be_pasted(tmp_path: Path) -> None:

@@ -405,3 +405,26 @@ def test_classes_beside_columns_are_no_mask(k: Any) -> None:
     assert head["classes"] == 6
     expected = np.asarray(model(IMAGES)).mean(1)
     np.testing.assert_allclose(head["probabilities"], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_outputs_are_counted_with_those_that_are_no_heads() -> None:
+    layers, image = keras.layers, keras.Input((4, 4, 3))
+
+    class Total(keras.layers.Layer):
+        def call(self, maps: Any) -> Any:
+            return tf.reduce_sum(maps)
+
+        def compute_output_shape(self, _: Any) -> tuple[()]:
+            return ()
+
+    pooled = layers.GlobalAveragePooling2D()(image)
+    outputs = [Total()(image)] + [
+        layers.Dense(n, "softmax", name=f"of{n}")(pooled) for n in (2, 3)
+    ]
+    model = load_model(keras.Model(image, outputs), encoding="unit")
+    shown = np.full((1, 4, 4, 3), 0.5, np.float32)
+    assert model.predict(shown).head == "of2"
+    assert model.predict(shown, head=1).head == "of2"
+    assert model.predict(shown, head=2).head == "of3"
+    with pytest.raises(LayerError, match="has no output '0'; expected one of of2, of3"):
+        model.predict(shown, head=0)
