@@ -221,7 +221,7 @@ def one_by_one(images: Any, *, most: int | None = None) -> Iterator[Any]:
     if is_many(images):
         yield from items_of(images, most=most)
     elif is_several(images):
-        yield from map(_first, images)
+        yield from map(first_of, images)
     else:
         yield images
 
@@ -284,10 +284,10 @@ def _bounded(items: Iterable[Any], what: str, most: int | None) -> Iterator[Any]
                 "expected one that ends",
                 hint=_ENDLESS,
             )
-        yield _first(item)
+        yield first_of(item)
 
 
-def _first(item: Any) -> Any:
+def first_of(item: Any) -> Any:
     """What an item of several is, of a pair the first of the two."""
     return item[0] if isinstance(item, tuple) and item else item
 

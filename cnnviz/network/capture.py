@@ -15,7 +15,7 @@ from cnnviz.arguments import counts
 from cnnviz.errors import LayerError, warn
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
-from cnnviz.images.taking import is_several
+from cnnviz.images.taking import first_of, is_many, is_several
 from cnnviz.network.activation_maps import Activations
 from cnnviz.network.forward import show_images
 from cnnviz.network.head_units import HeadUnits, head_units
@@ -93,7 +93,9 @@ def activation_batches(
     Args:
         model: A loaded model, or a Keras model of either generation.
         batches: Images as `activations` takes them, one batch after the other; of an
-            array `(n, h, w, c)` each image is a batch. One image is the only batch.
+            array `(n, h, w, c)` each image is a batch. One image is the only batch. Of
+            pairs in a data set or a generator, such as `(images, labels)`, the first is
+            taken.
         layers: One or several layers, as `activations` takes them: paths, kinds, globs,
             the layers themselves, or their numbers in `network.layers`. None means
             every convolution and pooling layer.
@@ -116,7 +118,10 @@ def activation_batches(
     axes = len(known.input_shape or (None, None, None))
     if not is_several(batches) and getattr(batches, "ndim", 0) <= axes:
         batches = [batches]  # one image, of which rows are no batches
-    prepared = (known.prepare(images) for images in batches)
+    takes_pairs = is_many(batches) and len(known.inputs or [0]) == 1
+    prepared = (
+        known.prepare(first_of(images) if takes_pairs else images) for images in batches
+    )
     yield from _captured(asked, prepared, note)
 
 
@@ -378,9 +383,26 @@ _TOLD = 3
 
 def channel_means(model: ImageModel, layer: str, images: np.ndarray) -> np.ndarray:
     """The mean activation of each channel over all positions, `(n, channels)`."""
-    means = [
-        values.reshape(len(values), -1, values.shape[-1]).mean(1, dtype=np.float64)
-        for batch in activation_batches(model, rebatch(images), [layer])
-        for values in batch.values()
-    ]
-    return np.concatenate(means).astype(np.float32)
+    found = mean_batches(model, rebatch(images), layer)
+    return np.concatenate([means for _, means in found])
+
+
+def mean_batches(
+    model: ImageModel, batches: Iterable[np.ndarray], layer: str
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The mean activation of each channel over all positions, batch by batch.
+
+    Args:
+        model: A model with one input.
+        batches: Images `(n, h, w, c)`.
+        layer: The path of the layer.
+
+    Yields:
+        The images of a batch, and their means `(n, channels)`; a layer `(n,)` is one
+        channel.
+    """
+    for batch in activation_batches(model, batches, [layer]):
+        (values,) = batch.values()
+        channels = values.shape[-1] if values.ndim > 1 else 1
+        means = values.reshape(len(values), -1, channels).mean(1, dtype=np.float64)
+        yield batch.inputs[0], means.astype(np.float32)

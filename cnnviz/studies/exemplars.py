@@ -12,7 +12,7 @@ import numpy as np
 from cnnviz.arguments import counts
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.taking import one_by_one
-from cnnviz.network.capture import channel_means
+from cnnviz.network.capture import mean_batches
 from cnnviz.network.input_axes import pixels_of
 from cnnviz.network.model import ImageModel, as_model, built, check_one_input
 from cnnviz.network.preparing import Images
@@ -116,8 +116,8 @@ def find_exemplars(
     layer = one_path(built(known, [first]).network, layer)
     pictures: dict[int, np.ndarray] = {}
     seen = 0
-    for batch in chain([first], batches):
-        means = channel_means(known, layer, batch).T
+    for batch, found in mean_batches(known, chain([first], batches), layer):
+        means = found.T
         if not seen:
             chosen = choose_channels(layer, channels, len(means))
             best = np.empty((len(chosen), 0), np.float32)
@@ -136,11 +136,11 @@ def find_exemplars(
         # Copies: a part of a batch would keep all of it.
         pictures |= {n: batch[n - seen].copy() for n in used - pictures.keys()}
         seen += len(batch)
-    found = np.stack([[pictures[n] for n in row] for row in kept.tolist()])
+    shown = np.stack([[pictures[n] for n in row] for row in kept.tolist()])
     constant = np.isclose(lowest, best[:, 0], rtol=_FLAT, atol=0)
     constant &= (lowest == 0) | (seen > 1)
     axes = len(pixels_of(known.network, first.shape))
-    return Exemplars(layer, chosen, found, best, kept, constant, axes)
+    return Exemplars(layer, chosen, shown, best, kept, constant, axes)
 
 
 def _prepared(model: ImageModel, images: Images) -> Iterator[np.ndarray]:

@@ -146,6 +146,25 @@ def test_one_image_is_the_only_batch(tmp_path: Path, kind: str) -> None:
         next(activation_batches(network, None))  # type: ignore[arg-type]
 
 
+def test_of_pairs_in_a_data_set_the_images_are_taken() -> None:
+    layers, image = keras.layers, keras.Input((6, 6, 1))
+    network = keras.Model(image, layers.Conv2D(2, 3, name="maps")(image))
+    images = np.random.default_rng(0).random((5, 6, 6, 1), np.float32)
+    expected = activations(network, images, "maps")["maps"]
+    pairs = tf.data.Dataset.from_tensor_slices((images, np.arange(5))).batch(2)
+    for batches in (pairs, iter([(images[:3], images[:3]), (images[3:], None)])):
+        found = [maps["maps"] for maps in activation_batches(network, batches)]
+        np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-5)
+    together = (images[0], images[1])  # images in a tuple, given in a list of batches
+    (maps,) = activation_batches(network, [together], "maps")
+    np.testing.assert_allclose(maps["maps"], expected[:2], rtol=1e-5)
+    both = keras.Input((6, 6, 1)), keras.Input((6, 6, 1))
+    sums = keras.Model(both, layers.Add(name="sum")(both))
+    given = tf.data.Dataset.from_tensor_slices((images, images)).batch(5)
+    (maps,) = activation_batches(sums, given, "sum")
+    np.testing.assert_allclose(maps["sum"], 2 * images, rtol=1e-6)
+
+
 @GENERATIONS
 def test_a_network_built_for_one_batch_size(k: ModuleType) -> None:
     k.utils.set_random_seed(0)

@@ -88,6 +88,18 @@ def test_every_image_of_a_batch_is_looked_at(
     np.testing.assert_array_equal(found.images, expected.images)
 
 
+def test_one_number_for_each_image_is_one_channel(digits: np.ndarray) -> None:
+    layers, image = keras.layers, keras.Input((28, 28, 1))
+    means = layers.GlobalAveragePooling2D()(image)
+    network = keras.Model(image, layers.Reshape((), name="mean")(means))
+    model = load_model(network, encoding="unit")
+    found = find_exemplars(model, digits, "mean", count=4)
+    brightness = digits.mean((1, 2, 3))
+    order = np.argsort(-brightness, kind="stable")[:4]
+    np.testing.assert_array_equal(found.numbers, order[None])
+    np.testing.assert_allclose(found.activations, brightness[order][None], rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     "kind", ["array", "gray", "list", "tensor", "picture", "path", "text"]
 )
