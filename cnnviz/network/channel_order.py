@@ -39,14 +39,15 @@ def image_order(model: ImageModel, layer: Address) -> list[int] | None:
         (*(size or _SIDE for size in spec.shape[:-1]), spec.shape[-1] or 3)
         for spec in specs or ()
     ]
-    if not any(len(shape) == 3 and shape[-1] == 3 for shape in shapes):
+    are_colors = [len(shape) > 1 and shape[-1] == 3 for shape in shapes]
+    if not any(are_colors):
         return None
     rng = np.random.default_rng(0)
     images = [
-        color_probe(shape[:2])
-        if len(shape) == 3 and shape[-1] == 3
+        color_probe(shape[:-1])
+        if has_colors
         else np.repeat(rng.uniform(0.25, 0.75, (1, *shape)), 4, 0).astype(np.float32)
-        for shape in shapes
+        for shape, has_colors in zip(shapes, are_colors, strict=True)
     ]
     images = [
         _RAW * image if model.encode_of(i).is_raw else image

@@ -184,14 +184,14 @@ def color_probe(size: Sequence[int]) -> NDArray[np.float32]:
     change.
 
     Args:
-        size: Height and width.
+        size: Height and width; of clips and signals all sides but the channels.
 
     Returns:
-        `(4, h, w, 3)` in [0, 1]; see `color_order`.
+        `(4, *size, 3)` in [0, 1]; see `color_order`.
     """
     noise = np.random.default_rng(0).uniform(0.25, 0.75, (1, *size, 3))
     images = noise.repeat(4, 0).astype(np.float32)
-    change = 0.2 * (-1.0) ** np.add.outer(*map(np.arange, size))
+    change = 0.2 * (-1.0) ** np.indices(size).sum(0)
     for color in range(3):
         images[1 + color, ..., color] += change
     return images

@@ -47,6 +47,27 @@ def test_kernels_of_a_network_that_turns_colors_itself_are_rgb(
 
 
 @GENERATIONS
+@pytest.mark.parametrize("kind", ["Conv3D", "TimeDistributed", "ConvLSTM2D"])
+def test_kernels_of_clips_are_rgb(k: Any, kind: str) -> None:
+    clip = k.Input((4, 8, 8, 3))
+    if kind == "Conv3D":
+        layer = k.layers.Conv3D(1, 3, use_bias=False, name="conv")
+    elif kind == "ConvLSTM2D":
+        layer = k.layers.ConvLSTM2D(1, 3, use_bias=False, name="conv")
+    else:
+        inner = k.layers.Conv2D(1, 3, use_bias=False)
+        layer = k.layers.TimeDistributed(inner, name="conv")
+    network = k.Model(clip, layer(clip))
+    kernel, *others = layer.get_weights()
+    kernel[:] = 0
+    kernel[..., 2, :] = 1
+    layer.set_weights([kernel, *others])
+    for encoding, red in (("caffe", [1, 0, 0]), ("unit", [0, 0, 1])):
+        found = np.asarray(kernels(load_model(network, encoding=encoding), "conv"))
+        assert (found == red).all()
+
+
+@GENERATIONS
 @pytest.mark.parametrize("encoding", ["caffe", turned])
 def test_what_is_seen_in_bgr_is_shown_in_rgb(k: Any, encoding: Any) -> None:
     network = of_red(k, lambda image: image, is_bgr=True)
