@@ -28,6 +28,7 @@ _NEUTRAL: dict[str, Any] = {
     "renorm_momentum": 0.99,
     "reverse": False,
     "use_gate": False,
+    "value_range": [0, 255],
 }
 
 # What the base class of all layers takes by `**kwargs`.

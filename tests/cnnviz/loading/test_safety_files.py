@@ -629,6 +629,22 @@ def test_arguments_of_a_newer_keras_that_mean_nothing_are_left_out_with_a_note(
     assert load_model(loaded).notes == loaded.notes
 
 
+def test_an_argument_of_early_keras_3_that_is_gone_is_left_out(tmp_path: Path) -> None:
+    turned = keras.layers.RandomRotation(0.1)
+    model = keras.Sequential([keras.Input((8, 8, 3)), turned, *network(keras).layers])
+    model.save(tmp_path / "good.keras")
+    path = rewritten(
+        tmp_path / "good.keras",
+        tmp_path / "early.keras",
+        changed_layer(1, value_range=[0, 255]),
+    )
+    loaded = load_model(path, encoding="raw")
+    images = np.random.default_rng(0).random((1, 8, 8, 3), np.float32)
+    found = loaded.network(images, training=False)
+    np.testing.assert_allclose(found, model(images, training=False), atol=1e-6)
+    assert loaded.notes == ("value_range=[0, 255] of RandomRotation left out",)
+
+
 @pytest.mark.parametrize("library", Kerases)
 def test_numbers_that_were_written_as_arrays_are_numbers_again(
     library: Any, tmp_path: Path
