@@ -22,7 +22,7 @@ _LOCK = threading.RLock()
 _OLD = (
     "_layer_checkpoint_dependencies"  # the folder of layers in early files of Keras 3
 )
-_NO_LAYERS = {"optimizer", "seed_generator"}
+_NO_LAYERS = {"metrics", "optimizer", "seed_generator"}
 
 
 @contextmanager
@@ -38,13 +38,15 @@ def all_read(network: Network) -> Iterator[None]:
     library = "tf_keras" if is_keras_2(network) else "keras"
     store: Any = importlib.import_module(f"{library}.src.saving.saving_lib").H5IOStore
     get = store.get
+    thread = threading.get_ident()
     stored: set[str] = set()
     asked: set[str] = set()
 
     def noted(self: Any, path: str) -> Any:
-        if not stored:
-            stored.update(_layers(self.h5_file))
-        asked.update((path, path.replace("layers", _OLD)))
+        if threading.get_ident() == thread:
+            if not stored:
+                stored.update(_layers(self.h5_file))
+            asked.update((path, path.replace("layers", _OLD)))
         return get(self, path)
 
     with _LOCK:
@@ -67,16 +69,10 @@ def _layers(file: h5py.File) -> Iterator[str]:
     found: list[str] = []
 
     def look(path: str, item: object) -> None:
-        parts = path.split("/")
-        is_layer = not {"layers", _OLD}.isdisjoint(parts[:-1])
-        if (
-            parts[-1] == "vars"
-            and isinstance(item, h5py.Group)
-            and len(item)
-            and is_layer
-            and _NO_LAYERS.isdisjoint(parts)
-        ):
-            found.append("/".join(parts[:-1]))
+        *parts, last = path.split("/")
+        is_filled = last == "vars" and isinstance(item, h5py.Group) and len(item) > 0
+        if parts and is_filled and _NO_LAYERS.isdisjoint(parts):
+            found.append("/".join(parts))
 
     file.visititems(look)
     yield from found

@@ -9,6 +9,7 @@ import shutil
 import sys
 import zipfile
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import h5py
@@ -20,6 +21,7 @@ import tf_keras
 
 from cnnviz import ArgumentError, ModelError, activations, deconvnet, load_model
 from cnnviz.loading import APPLICATIONS, identify_file, module_objects
+from cnnviz.loading.unread import all_read
 
 pytestmark = pytest.mark.versions
 
@@ -234,6 +236,76 @@ def test_weights_of_a_deeper_network_are_refused(
         np.testing.assert_array_equal(
             model.network.get_weights()[-1], deep.get_weights()[-1]
         )
+
+
+@pytest.mark.parametrize("library", [keras, tf_keras])
+def test_metrics_of_a_network_inside_another_are_no_layers(
+    library: Any, tmp_path: Path
+) -> None:
+    images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+    judge = network(library)
+    judge.compile("adam", "mse", metrics=["mae"])
+    judge.fit(images, np.zeros((2, 3)), verbose=0)
+    both = library.Sequential(
+        [library.Input((8, 8, 3)), library.layers.Conv2D(3, 1), judge]
+    )
+    weights, architecture = tmp_path / "both.weights.h5", tmp_path / "both.json"
+    architecture.write_text(both.to_json())
+    both.save_weights(weights)
+    model = load_model(weights, architecture=architecture)
+    np.testing.assert_allclose(model.network(images), both(images), atol=1e-6)
+
+
+class Blocks(keras.Model):
+    def __init__(self, count: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.count = count
+        self.blocks = [keras.layers.Conv2D(3, 1) for _ in range(count)]
+
+    def build(self, shape: Any) -> None:
+        for block in self.blocks:
+            block.build(shape)
+        super().build(shape)
+
+    def call(self, images: Any) -> Any:
+        for block in self.blocks:
+            images = block(images)
+        return images
+
+    def get_config(self) -> dict[str, Any]:
+        return {"count": self.count}
+
+
+def test_weights_of_a_deeper_network_of_a_class_are_refused(tmp_path: Path) -> None:
+    for count in (2, 4):
+        made = Blocks(count)
+        made.build((None, 8, 8, 3))
+        (tmp_path / f"{count}.json").write_text(made.to_json())
+        made.save_weights(tmp_path / f"{count}.weights.h5")
+
+    def load(weights: int, architecture: int) -> None:
+        load_model(
+            tmp_path / f"{weights}.weights.h5",
+            architecture=tmp_path / f"{architecture}.json",
+            custom_objects={"Blocks": Blocks},
+        )
+
+    load(4, 4)
+    with pytest.raises(ModelError, match="weights of 2 layers more, such as conv2d_2"):
+        load(4, 2)
+
+
+def test_weights_that_another_thread_loads_do_not_count(tmp_path: Path) -> None:
+    network().save(tmp_path / "other.keras")
+    made = {count: Blocks(count) for count in (2, 4)}
+    for blocks in made.values():
+        blocks.build((None, 8, 8, 3))
+    made[4].save_weights(tmp_path / "deep.weights.h5")
+    other = Thread(target=keras.models.load_model, args=[tmp_path / "other.keras"])
+    with pytest.raises(ValueError, match="2 layers more"), all_read(made[2]):
+        other.start()
+        other.join()
+        made[2].load_weights(tmp_path / "deep.weights.h5")
 
 
 @pytest.mark.parametrize("library", [keras, tf_keras])
