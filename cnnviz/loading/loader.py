@@ -411,6 +411,7 @@ def _labels(
         for shape in shapes
         if shape
         for count in _class_counts(shape, masks, first)
+        if count is not None
     ]
     # One unit, of a sigmoid, tells two classes apart.
     fitting = dict.fromkeys([*counts, *(2 for n in counts if n == 1)])

@@ -1052,6 +1052,14 @@ def test_labels_of_one_number_and_of_maps_that_are_no_images() -> None:
             load_model(model.network, labels=list("abcdefg"))
 
 
+def test_labels_of_outputs_of_any_length() -> None:
+    signal = keras.Input((None, 3))
+    network = keras.Model(signal, keras.layers.Dense(5, "softmax")(signal))
+    assert load_model(network, encoding="unit", labels=[*"abcde"]).labels == (*"abcde",)
+    with pytest.raises(ArgumentError, match="3 labels given; expected 5, 1 or 2, for"):
+        load_model(network, encoding="unit", labels=[*"abc"])
+
+
 def test_the_way_to_pack_a_folder_again_can_be_pasted(tmp_path: Path) -> None:
     folder = tmp_path / "my model; it's"
     network().save(tmp_path / "model.keras")
