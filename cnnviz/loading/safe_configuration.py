@@ -184,7 +184,9 @@ def _class(
     is_users = isinstance(registered, str) and is_known(registered)
     if is_known(name) and (is_users or module is None):
         return
-    if is_users and module is not None and name == registered.rpartition(">")[2]:
+    # Of a class of a notebook Keras 3 keeps no module.
+    is_named = module is not None or ("module" in node and not _is_listed(None, name))
+    if is_users and is_named and name == registered.rpartition(">")[2]:
         return
     usual = registered in (None, "", name, f"Custom>{name}")
     if not usual or not _is_listed(module, name):

@@ -1052,6 +1052,28 @@ def test_labels_of_one_number_and_of_maps_that_are_no_images() -> None:
             load_model(model.network, labels=list("abcdefg"))
 
 
+@pytest.mark.parametrize("library", [keras, tf_keras])
+def test_a_class_that_a_notebook_has_registered_is_known(
+    library: Any, tmp_path: Path
+) -> None:
+    class Doubled(library.layers.Layer):  # type: ignore[name-defined, misc]
+        def call(self, images: Any) -> Any:
+            return 2 * images
+
+    Doubled.__module__ = "__main__"
+    library.saving.register_keras_serializable("notebook")(Doubled)
+    try:
+        made = library.Sequential(
+            [library.Input((8, 8, 3)), Doubled(), network(library)]
+        )
+        made.save(tmp_path / "made.keras")
+        images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+        loaded = load_model(tmp_path / "made.keras").network
+        np.testing.assert_allclose(loaded(images), made(images), atol=1e-6)
+    finally:
+        del library.saving.get_custom_objects()["notebook>Doubled"]
+
+
 def test_labels_of_outputs_of_any_length() -> None:
     signal = keras.Input((None, 3))
     network = keras.Model(signal, keras.layers.Dense(5, "softmax")(signal))

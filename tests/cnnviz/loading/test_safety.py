@@ -383,7 +383,7 @@ def test_a_known_name_does_not_open_the_door_to_another() -> None:
     """Loaders look for the registered name, the class name, or both in turn."""
 
     def is_known(name: str) -> bool:
-        return name in ("Mine", "my>Mine")
+        return name in ("Mine", "my>Mine", "my>Other", "my>Lambda")
 
     def told(node: Config) -> list[Any]:
         return list(objections(node, is_known))
@@ -392,6 +392,9 @@ def test_a_known_name_does_not_open_the_door_to_another() -> None:
     assert not told(mine)
     assert not told({**mine, "registered_name": "my>Mine"})
     assert not told({"class_name": "my>Mine", "config": {}})
+    other = {"class_name": "Other", "config": {}, "registered_name": "my>Other"}
+    assert not told({**other, "module": None})
+    assert told(other)
     for class_name, registered in (
         ("Popen", "Mine"),
         ("Mine", "Popen"),
@@ -403,6 +406,7 @@ def test_a_known_name_does_not_open_the_door_to_another() -> None:
     evil = {"class_name": "Lambda", "config": {"function": ["code", None, None]}}
     assert told({**evil, "registered_name": "Mine"})
     assert told({**evil, "registered_name": "Mine", "module": "keras.layers"})
+    assert told({**evil, "registered_name": "my>Lambda", "module": None})
 
 
 def test_names_are_compared_whole_and_exactly() -> None:
