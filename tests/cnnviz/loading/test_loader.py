@@ -1056,7 +1056,7 @@ def test_labels_of_one_number_and_of_maps_that_are_no_images() -> None:
 def test_a_class_that_a_notebook_has_registered_is_known(
     library: Any, tmp_path: Path
 ) -> None:
-    class Doubled(library.layers.Layer):  # type: ignore[name-defined, misc]
+    class Doubled(library.layers.Layer):
         def call(self, images: Any) -> Any:
             return 2 * images
 
