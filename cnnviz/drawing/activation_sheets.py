@@ -26,10 +26,11 @@ from cnnviz.drawing.facts import (
 )
 from cnnviz.drawing.grids import room_for_numbered
 from cnnviz.drawing.headers import headed_grid
+from cnnviz.drawing.layouts import seen_size
 from cnnviz.drawing.legends import BAR_LENGTH, with_scale_bar
 from cnnviz.drawing.signals import shortened
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
-from cnnviz.drawing.tiles import RGBArray, as_picture, shrunk_size
+from cnnviz.drawing.tiles import RGBArray, as_picture
 from cnnviz.drawing.values import (
     NEUTRAL,
     check_colormap,
@@ -323,7 +324,7 @@ def _backdrop(image: NDArray[Any], tiles: int) -> NDArray[Any]:
     least, most = _OVERLAY_SIDES
     most = max(least, min(most, int((_OVERLAY_PIXELS / tiles) ** 0.5)))
     if (longest := max(height, width)) > most:
-        return resize(image, shrunk_size(height, width, most), fit="stretch")
+        return resize(image, seen_size(height, width, most, 2 * most), fit="stretch")
     if longest < least:
         enlarged = -(-least // longest)
         return image.repeat(enlarged, axis=0).repeat(enlarged, axis=1)

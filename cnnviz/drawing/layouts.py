@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.drawing.tiles import PAPER, shrunk_size
+from cnnviz.drawing.tiles import PAPER, fitted_size, shrunk_size
 from cnnviz.errors import ArgumentError
 from cnnviz.words import counted, listed
 
@@ -22,7 +22,9 @@ _NARROWEST_LABEL = 28  # that cells are made wide enough for
 LABEL_SPACE = 10  # between two labels, so that they are not read as one
 TILE_SIDE = 160  # of tiles that are looked at one by one
 MOST_COLUMNS = 10  # of these
-_LOWEST = 16  # that a picture in a frame is to be seen
+# Pixels that long pictures grow until their shorter side has, and that it is widened to
+# at least.
+_SHORTEST, _THINNEST = 16, 8
 
 _ASPECT, _STRIP_ASPECT = 1.25, 4.0  # width to height of a sheet
 _LARGEST_SHEET_SIDE, _LARGEST_SHEET = 2**14, 2**25
@@ -181,16 +183,44 @@ def tile_size(height: int, width: int, most: int) -> tuple[int, int]:
 
 
 def raised_size(height: int, width: int, longest: int) -> tuple[int, int]:
-    """A tile's height and width, flat ones times a whole factor until they are seen.
+    """A tile's height and width, long ones times a whole factor until they are seen.
+
+    Where that would be too long, the shorter side alone is widened, by as little as
+    shows it as more than a line.
 
     Args:
         height: Its height.
         width: Its width.
         longest: How long it becomes at most.
     """
-    wanted = math.ceil(_LOWEST / min(height, width))
+    wanted = math.ceil(_SHORTEST / min(height, width))
     scale = max(1, min(wanted, longest // max(height, width)))
-    return height * scale, width * scale
+    high, wide = (
+        scale * side * math.ceil(_THINNEST / (scale * side)) for side in (height, width)
+    )
+    return high, wide
+
+
+def seen_size(
+    height: int,
+    width: int,
+    side: int,
+    longest: int,
+    fit: Callable[[int, int, int], tuple[int, int]] = fitted_size,
+) -> tuple[int, int]:
+    """The height and width of a picture in a square; long ones are larger than that.
+
+    Args:
+        height: The height of the picture.
+        width: Its width.
+        side: That of the square.
+        longest: How long a picture becomes at most whose shorter side would not be
+            seen in the square; see `raised_size`.
+        fit: What brings a height and a width into a square.
+    """
+    needed = math.ceil(_SHORTEST * max(height, width) / min(height, width))
+    side = max(side, min(needed, longest))
+    return raised_size(*fit(height, width, side), longest)
 
 
 def balanced_columns(count: int, most: int = MOST_COLUMNS) -> int:

@@ -12,14 +12,14 @@ from cnnviz.arguments import counts, result_of
 from cnnviz.drawing.bars import draw_bars, widest
 from cnnviz.drawing.facts import headline, join_facts, readable
 from cnnviz.drawing.grids import grid
-from cnnviz.drawing.layouts import tile_size
+from cnnviz.drawing.layouts import seen_size, tile_size
 from cnnviz.drawing.tiles import PAPER, as_picture, backdrop, on_paper, resized
 from cnnviz.words import Label, Name, counted, percent_text
 
 if TYPE_CHECKING:
     from cnnviz.network.predictions import Predictions
 
-_SIDE, _GAP = 128, 12
+_SIDE, _LONGEST, _GAP = 128, 256, 12  # pixels
 
 
 def prediction_sheet(
@@ -68,7 +68,8 @@ def prediction_sheet(
         )
         image = backdrop([array[i] for array in result.inputs])
         if image is not None:
-            size = tile_size(image.shape[0], image.shape[1], _SIDE)
+            high, wide = image.shape[:2]
+            size = seen_size(high, wide, _SIDE, _LONGEST, fit=tile_size)
             bars = _beside(resized(as_picture(image), size), bars)
         tiles.append(bars)
     # The texts at their right differ.

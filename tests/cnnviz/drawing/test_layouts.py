@@ -11,6 +11,7 @@ from cnnviz.drawing.layouts import (
     break_rows,
     lay_out,
     room_for,
+    seen_size,
     tile_size,
 )
 from cnnviz.errors import ArgumentError
@@ -117,6 +118,24 @@ def test_sizes_and_columns_by_hand() -> None:
     assert tile_size(100, 320, 320) == (100, 320)
     assert tile_size(100, 400, 320) == (80, 320)
     assert [balanced_columns(n) for n in (1, 10, 11, 21, 40)] == [1, 10, 6, 7, 10]
+
+
+@pytest.mark.parametrize(
+    ("size", "seen"),
+    [
+        ((84, 56), (72, 48)),
+        ((3, 9), (24, 72)),
+        ((8, 200), (16, 400)),  # as long as it has to be
+        ((5, 400), (10, 400)),  # no longer, but wider by a whole factor
+        ((3, 150), (12, 300)),  # twice as large, and as wide again
+        ((4, 4000), (8, 400)),
+    ],
+)
+def test_long_pictures_are_longer_and_no_lines(
+    size: tuple[int, int], seen: tuple[int, int]
+) -> None:
+    assert seen_size(*size, 72, 400) == seen
+    assert seen_size(*size[::-1], 72, 400) == seen[::-1]
 
 
 def test_rows_that_are_too_long_are_broken_together() -> None:
