@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -64,6 +64,22 @@ def sheet_fits(height: int, width: int) -> bool:
     )
 
 
+def too_large(what: str, height: int, width: int, ways: Iterable[str]) -> ArgumentError:
+    """The error that refuses a sheet that does not fit.
+
+    Args:
+        what: What the sheet is of.
+        height: Its height in pixels.
+        width: Its width in pixels.
+        ways: What would make it smaller.
+    """
+    return ArgumentError(
+        f"{what} make a sheet of {height}x{width}; expected at most "
+        f"{_LARGEST_SHEET_SIDE} pixels a side and {_LARGEST_SHEET / 1e6:.1f} million "
+        f"in all: give {listed(ways)}"
+    )
+
+
 def lay_out(
     shape: tuple[int, ...],
     columns: int | None,
@@ -89,12 +105,9 @@ def lay_out(
     for layout in _layouts(shape, columns, scale, gap, strip, label):
         if layout.fits:
             return layout
-    raise ArgumentError(
-        f"{counted(count, 'tile')} of {height}x{width} pixels make a sheet of "
-        f"{layout.height}x{layout.width}; expected at most {_LARGEST_SHEET_SIDE} "
-        f"pixels a side and {_LARGEST_SHEET / 1e6:.1f} million in all: give "
-        + listed(_ways_out(layout, columns, scale))
-    )
+    what = f"{counted(count, 'tile')} of {height}x{width} pixels"
+    ways = _ways_out(layout, columns, scale)
+    raise too_large(what, layout.height, layout.width, ways)
 
 
 def room_for(
