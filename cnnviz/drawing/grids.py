@@ -32,7 +32,7 @@ from cnnviz.drawing.inks import (
     palette_of,
     shades_of,
 )
-from cnnviz.drawing.layouts import LABEL_SPACE, Layout, lay_out, room_for
+from cnnviz.drawing.layouts import LABEL_SPACE, Layout, Tiling
 from cnnviz.drawing.text import (
     TITLE_WIDTH,
     draw_headline,
@@ -148,7 +148,8 @@ def grid(
 
     strip = 0 if labels is None else _LABEL_STRIP
     label = max(map(_room_of, labels or ()), default=0)
-    layout = lay_out(images.shape[:3], columns, scale, gap, strip, label)
+    tiling = Tiling(images.shape[:3], columns, scale, gap, strip, label)
+    layout = tiling.layout()
     headline = draw_headline(title, subtitle, max(layout.width, TITLE_WIDTH))
     margin = max(gap, _MARGIN) if strip or headline is not None else gap
     head_height, head_width = (0, 0) if headline is None else headline.shape
@@ -197,7 +198,8 @@ def room_for_numbered(
     """
     # Digits are equally wide.
     label = _room_of(str(numbers.max()))
-    return room_for((len(numbers), *size), columns, _GAP, _LABEL_STRIP, label)
+    shape = (len(numbers), *size)
+    return Tiling(shape, columns, None, _GAP, _LABEL_STRIP, label).room()
 
 
 def _room_of(label: str | int) -> int:

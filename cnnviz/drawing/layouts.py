@@ -80,81 +80,74 @@ def too_large(what: str, height: int, width: int, ways: Iterable[str]) -> Argume
     )
 
 
-def lay_out(
-    shape: tuple[int, ...],
-    columns: int | None,
-    scale: int | None,
-    gap: int,
-    strip: int,
-    label: int,
-) -> Layout:
-    """Lays out tiles below label strips.
+class Tiling(NamedTuple):
+    """Tiles that are to be laid out below label strips; sizes are in pixels.
 
-    Args:
+    Attributes:
         shape: (n, height, width) of the tiles.
         columns: Tiles in a row, at most; None to choose.
         scale: What a pixel is enlarged to; None to choose.
-        gap: Pixels between tiles.
+        gap: Between tiles.
         strip: The height of the labels; 0 for none.
         label: How wide it has to be; narrow tiles stand apart to make room for it.
-
-    Raises:
-        ArgumentError: If the sheet would be too large.
     """
-    count, height, width = shape
-    for layout in _layouts(shape, columns, scale, gap, strip, label):
-        if layout.fits:
-            return layout
-    what = f"{counted(count, 'tile')} of {height}x{width} pixels"
-    ways = _ways_out(layout, columns, scale)
-    raise too_large(what, layout.height, layout.width, ways)
 
+    shape: tuple[int, ...]
+    columns: int | None = None
+    scale: int | None = None
+    gap: int = 0
+    strip: int = 0
+    label: int = 0
 
-def room_for(
-    shape: tuple[int, int, int], columns: int | None, gap: int, strip: int, label: int
-) -> int:
-    """How many of these tiles a sheet has room for, the arguments being `lay_out`'s.
+    def layout(self) -> Layout:
+        """The largest layout that fits.
 
-    It is all of them where they can be made small enough, else as many as are as large
-    as so few usually are.
-    """
-    count, height, width = shape
-    if any(x.fits for x in _layouts(shape, columns, None, gap, strip, label)):
-        return count
+        Raises:
+            ArgumentError: If the sheet would be too large.
+        """
+        for layout in self._layouts():
+            if layout.fits:
+                return layout
+        count, height, width = self.shape
+        what = f"{counted(count, 'tile')} of {height}x{width} pixels"
+        ways = _ways_out(layout, self.columns, self.scale)
+        raise too_large(what, layout.height, layout.width, ways)
 
-    def exceeds(fewer: int) -> bool:
-        few = (fewer, height, width)
-        return not next(_layouts(few, columns, None, gap, strip, label)).fits
+    def room(self) -> int:
+        """How many of these tiles a sheet has room for.
 
-    return max(1, bisect.bisect_left(range(1, count), True, key=exceeds))
+        It is all of them where they can be made small enough, else as many as are as
+        large as so few usually are.
+        """
+        count, *size = self.shape
+        if any(layout.fits for layout in self._layouts()):
+            return count
 
+        def exceeds(fewer: int) -> bool:
+            return not next(self._replace(shape=(fewer, *size))._layouts()).fits
 
-def _layouts(
-    shape: tuple[int, ...],
-    columns: int | None,
-    scale: int | None,
-    gap: int,
-    strip: int,
-    label: int,
-) -> Iterator[Layout]:
-    """The ways to lay out tiles, from the largest to the smallest; see `lay_out`."""
-    count, height, width = shape
-    space = max(0, LABEL_SPACE - gap)
-    room = max(_NARROWEST_LABEL, label + space) if strip else 0
-    aspect = _STRIP_ASPECT if height == width == 1 else _ASPECT
-    if scale is None:
-        largest = _automatic_scale(count, height, width)
-        options = [(enlarged, 1) for enlarged in range(largest, 0, -1)]
-        options += [(1, shrink) for shrink in range(2, max(height, width) + 1)]
-    else:
-        options = [(scale, 1)]
-    for enlarged, shrink in options:
-        tile = (-(-height // shrink) * enlarged, -(-width // shrink) * enlarged)
-        cell = (strip + tile[0], max(tile[1], room))
-        chosen = min(columns or count, count)
-        if columns is None:
-            chosen = _columns(count, cell[0] + gap, cell[1] + gap, aspect)
-        yield Layout(-(-count // chosen), chosen, tile, cell, gap, enlarged, shrink)
+        return max(1, bisect.bisect_left(range(1, count), True, key=exceeds))
+
+    def _layouts(self) -> Iterator[Layout]:
+        """The ways to lay out the tiles, from the largest to the smallest."""
+        count, height, width = self.shape
+        gap, strip = self.gap, self.strip
+        space = max(0, LABEL_SPACE - gap)
+        room = max(_NARROWEST_LABEL, self.label + space) if strip else 0
+        aspect = _STRIP_ASPECT if height == width == 1 else _ASPECT
+        if self.scale is None:
+            largest = _automatic_scale(count, height, width)
+            options = [(enlarged, 1) for enlarged in range(largest, 0, -1)]
+            options += [(1, shrink) for shrink in range(2, max(height, width) + 1)]
+        else:
+            options = [(self.scale, 1)]
+        for enlarged, shrink in options:
+            tile = (-(-height // shrink) * enlarged, -(-width // shrink) * enlarged)
+            cell = (strip + tile[0], max(tile[1], room))
+            chosen = min(self.columns or count, count)
+            if self.columns is None:
+                chosen = _columns(count, cell[0] + gap, cell[1] + gap, aspect)
+            yield Layout(-(-count // chosen), chosen, tile, cell, gap, enlarged, shrink)
 
 
 def _ways_out(layout: Layout, columns: int | None, scale: int | None) -> Iterator[str]:
