@@ -16,7 +16,7 @@ from cnnviz.arguments import (
     numbers_of,
     texts_of,
 )
-from cnnviz.drawing.bars import draw_bars
+from cnnviz.drawing.bars import MOST_BARS, draw_bars
 from cnnviz.drawing.channel_facts import ChannelFacts, Sort
 from cnnviz.drawing.facts import (
     count_channels,
@@ -159,7 +159,7 @@ def activation_sheet(
         if percent or are_classes:
             if len(maps) > _FEW_UNITS:
                 sort, max_channels = sort or "strongest", max_channels or _FEW_UNITS
-            shown = channels.chosen(sort, max_channels)
+            shown = channels.chosen(sort, min(max_channels or MOST_BARS, MOST_BARS))
             noun = "class" if are_classes else "unit"
             remarks.append(count_channels(len(maps), len(shown), noun, sort))
             remarks += not_finite(channels.missing)

@@ -27,6 +27,8 @@ MOST_COLUMNS = 10  # of these
 _SHORTEST, _THINNEST = 16, 8
 
 _ASPECT, _STRIP_ASPECT = 1.25, 4.0  # width to height of a sheet
+PANEL_GAP = 24  # pixels between parts of rows that go on to the right
+_PANEL_ASPECT, _MOST_PANELS = 1.4, 12
 _LARGEST_SHEET_SIDE, _LARGEST_SHEET = 2**14, 2**25
 
 
@@ -246,3 +248,31 @@ def break_rows(
     starts = range(0, padded.shape[1], columns)
     blocks = np.concatenate([padded[:, i : i + columns] for i in starts])
     return blocks, [row[i : i + columns] for i in starts for row in filled]
+
+
+def panel_count(rows: int, sizes: Callable[[int], tuple[int, int]]) -> int:
+    """In how many panels side by side rows are best laid out.
+
+    Args:
+        rows: The number of rows.
+        sizes: The height and width of a row, by the number of panels.
+    """
+
+    def distance(panels: int) -> float:
+        high, wide = sizes(panels)
+        ratio = panels * (wide + PANEL_GAP) / (-(-rows // panels) * high)
+        return abs(math.log(ratio / _PANEL_ASPECT))
+
+    return min(range(1, min(rows, _MOST_PANELS) + 1), key=distance)
+
+
+def side_by_side(picture: NDArray[np.uint8], high: int) -> NDArray[np.uint8]:
+    """Cuts a picture into parts of a height and lays them side by side."""
+    panels = -(-len(picture) // high)
+    width = picture.shape[1] + PANEL_GAP
+    shape = min(high, len(picture)), panels * width, picture.shape[-1]
+    sheet = np.full(shape, 255, np.uint8)
+    for i in range(panels):
+        part = picture[i * high : (i + 1) * high]
+        sheet[: len(part), i * width : i * width + picture.shape[1]] = part
+    return sheet[:, :-PANEL_GAP]
