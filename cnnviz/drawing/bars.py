@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.drawing.layouts import panel_count, side_by_side
-from cnnviz.drawing.text import draw_line, write_line
+from cnnviz.drawing.text import draw_line, line_width, write_line
 from cnnviz.drawing.values import NOT_A_NUMBER
 
 MOST_BARS = 3000  # that a sheet has room for, also those with long names
@@ -72,5 +72,4 @@ def draw_bars(
 
 def widest(names: Sequence[str]) -> int:
     """How wide names are at the left of bars."""
-    lines = [draw_line(name, _LABEL_SIZE, _WIDEST_NAME) for name in names]
-    return max(line.shape[1] for line in lines)
+    return max(line_width(name, _LABEL_SIZE, _WIDEST_NAME) for name in names)

@@ -37,6 +37,7 @@ from cnnviz.drawing.text import (
     TITLE_WIDTH,
     draw_headline,
     draw_line,
+    line_width,
     soften,
     told_width,
 )
@@ -204,7 +205,7 @@ def room_for_numbered(
 
 def _room_of(label: str | int) -> int:
     """How wide a label is, or as much of it as its cell makes room for."""
-    width = draw_line(label, _LABEL_SIZE, TITLE_WIDTH).shape[1]
+    width = line_width(label, _LABEL_SIZE, TITLE_WIDTH)
     most = _WIDEST_LABEL
     if isinstance(label, Label):
         told = told_width(label, _LABEL_SIZE, TITLE_WIDTH)

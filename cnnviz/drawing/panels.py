@@ -13,7 +13,14 @@ from PIL import Image
 from cnnviz.arguments import instance_of
 from cnnviz.drawing.inks import shades_of
 from cnnviz.drawing.layouts import balanced_columns, sheet_fits, too_large
-from cnnviz.drawing.text import draw_line, drawable, soften, wrap, write_line
+from cnnviz.drawing.text import (
+    draw_line,
+    drawable,
+    line_width,
+    soften,
+    wrap,
+    write_line,
+)
 from cnnviz.drawing.tiles import PAPER, RGBArray, on_paper
 from cnnviz.words import counted
 
@@ -107,7 +114,7 @@ def _needed(panel: Panel) -> int:
 
 
 def _width(text: str, size: int) -> int:
-    return draw_line(text, size, _ACROSS).shape[1]
+    return line_width(text, size, _ACROSS)
 
 
 def _bar_width(numbers: Sequence[str]) -> int:
