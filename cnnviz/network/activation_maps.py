@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnviz.arguments import number_of, texts_of, unfit
-from cnnviz.errors import ArgumentError
+from cnnviz.errors import ArgumentError, warn
 from cnnviz.network.head_units import HeadUnits
 from cnnviz.network.map_places import MapPlace
 from cnnviz.network.predictions import Predictions, verdict_of
@@ -167,7 +167,8 @@ class Activations(Result, Mapping[str, np.ndarray]):
         facts: Sequence[str] | None = None,
         **options: Any,
     ) -> Image.Image:
-        seen = drawing.backdrop([array[image] for array in self.inputs])
+        shown = self._shown(image)
+        seen = drawing.backdrop(shown)
         count = len(self.inputs[0])
         if facts is None:
             facts = [f"image {image + 1} of {count}"] if count > 1 else []
@@ -185,13 +186,18 @@ class Activations(Result, Mapping[str, np.ndarray]):
         values = self.arrays[path][image]
         shape = shape_text(values.shape)
         for place in self.places.get(path, ()):
-            seen = drawing.backdrop([self.inputs[place.input][image]])
+            seen = drawing.backdrop([shown[place.input]])
             if seen is None:
                 continue  # no picture: the next input may be one
             if overlay and place.order:
                 values = np.moveaxis(values, place.order, range(len(place.order)))
                 options = {"field": place.field, **options}
             break
+        if overlay and seen is None:
+            warn(
+                "maps are laid over nothing: the network takes no picture of 1 or 3 "
+                "channels"
+            )
         units = self.units.get(path)
         if units and units.are_probabilities:
             options["normalize"] = "probability"
@@ -204,6 +210,20 @@ class Activations(Result, Mapping[str, np.ndarray]):
         }
         sheet = drawing.activation_sheet(values, **options)
         return sheet
+
+    def _shown(self, image: int) -> list[np.ndarray]:
+        """What an image is in each input, pictures with an axis of channels.
+
+        One without is told from a signal by maps that move over both of its axes.
+        """
+        gray = {
+            place.input
+            for places in self.places.values()
+            for place in places
+            if len(place.order) == self.inputs[place.input].ndim - 1
+        }
+        arrays = [array[image] for array in self.inputs]
+        return [a[..., np.newaxis] if i in gray else a for i, a in enumerate(arrays)]
 
     def __repr__(self) -> str:
         named = [
