@@ -82,6 +82,18 @@ class Projections(ArrayResult):
     origin: Origin
 
     @property
+    def tiles(self) -> np.ndarray:
+        """What `cnnviz.grid` draws: the reconstructions, `(n, k, h, w, c)`.
+
+        Raises:
+            ArgumentError: If they are of signals.
+        """
+        if self.origin.is_signal:
+            raise self._no_tiles()
+        images = super().tiles
+        return images[..., np.newaxis] if images.ndim == 4 else images
+
+    @property
     def dead(self) -> np.ndarray:
         """Which maps do not fire on their image, `(n, k)`: they are not reconstructed.
 

@@ -96,8 +96,12 @@ class Explanation(Evidence):
 
     @property
     def tiles(self) -> np.ndarray:
-        """What `cnnviz.grid` draws: the maps, `(n, k, h, w, 1)`."""
-        return self.maps[..., np.newaxis]
+        """What `cnnviz.grid` draws: the maps, `(n, k, h, w, 1)`.
+
+        Raises:
+            ArgumentError: If they are of signals.
+        """
+        return super().tiles[..., np.newaxis]
 
     def __repr__(self) -> str:
         n, k = self.classes.shape

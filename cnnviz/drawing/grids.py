@@ -94,9 +94,10 @@ def grid(
             images are taken too. Maps of a layer, (n, height, width, channels) of
             another number of channels, are a tile for each channel, stretched from its
             own least to its own largest value; those of one image may lack the first
-            axis if they are square. What functions of cnnviz return is taken as well:
-            kernels, reconstructions and evidence, which have either sign, are drawn
-            around mid gray, each on its own scale. NaN is drawn in pink.
+            axis if they are square. What functions of cnnviz return is taken as well,
+            unless it is of signals: kernels, reconstructions and evidence, which have
+            either sign, are drawn around mid gray, each on its own scale. NaN is drawn
+            in pink.
         colormap: The name of one of matplotlib's colormaps, in whose colors tiles of
             one channel are drawn; None to draw them in gray.
         labels: A text or number for each tile.

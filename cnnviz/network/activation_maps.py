@@ -84,8 +84,13 @@ class Activations(Result, Mapping[str, np.ndarray]):
         """What `cnnviz.grid` draws: the maps of the only layer, `(n, h, w, c)`.
 
         Raises:
-            ArgumentError: If there are several layers.
+            ArgumentError: If there are several layers, or it has no maps.
         """
+        if (array := self._sole()).ndim < 4:
+            raise self._no_tiles()
+        return array
+
+    def _sole(self) -> np.ndarray:
         if len(self) > 1:
             raise ArgumentError(
                 f"these are the maps of {len(self)} layers; expected those of one, "
@@ -95,7 +100,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The array of the only layer. NumPy would take the names of a mapping."""
-        return given_to_numpy(self.tiles, dtype, copy)
+        return given_to_numpy(self._sole(), dtype, copy)
 
     def only(self, layers: str | Iterable[str]) -> Activations:
         """The activations of one or some of the layers alone.
