@@ -169,7 +169,7 @@ class Projections(ArrayResult):
         texts_of(facts=facts)
         one = self.image(image)
         if source is None and len(self.images) > 1:
-            source = f"image {image + 1} of {len(self.images)}"
+            source = f"image {image + 1:,} of {len(self.images):,}"
         verdict = verdict_of(predictions, image, len(self.images))
         named = drawing.join_facts([source or "", verdict or ""])
         origin = one.origin

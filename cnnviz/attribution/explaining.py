@@ -247,7 +247,7 @@ def _explanation(asked: Asked, case: Case, raw: Raw) -> Explanation:
             text = f"no positive evidence for {name}"
             remarks.append(Remark(text, image, is_drawn=True))
         if method == "integrated" and error[image, column] > TOLERANCE:
-            taken = f"{steps[image]} steps"
+            taken = f"{steps[image]:,} steps"
             if steps[image] < MOST_STEPS:
                 taken += f", and more, up to {MOST_STEPS}, did not help"
             baseline = case.settings.baseline

@@ -278,10 +278,10 @@ def _strip(
 ) -> Image.Image:
     """Channels as rows, time to the right."""
     steps = levels.shape[1]
-    facts = [*facts, f"{steps} steps to the right"]
+    facts = [*facts, f"{steps:,} steps to the right"]
     levels, together = shortened(levels, STRIP_WIDTH)
     if together > 1:
-        facts.append(f"{together} to a pixel")
+        facts.append(f"{together:,} to a pixel")
     dimmed = channels.constant[shown]
     return draw_rows(colorize(levels, colormap), shown, dimmed, title, facts)
 

@@ -120,7 +120,7 @@ def index_sheet(
     remarks = [*facts]
     remarks.append(counted(len(rows), "layer"))
     if missing := len(layers) - len(rows):
-        remarks.append(f"{missing} without maps left out")
+        remarks.append(f"{missing:,} without maps left out")
     kinds = {maps.ndim for maps in rows.values()}
     what = "channel" if kinds == {2} else "map"
     remarks += [f"the strongest {what}s of each", f"each {what} on its own scale"]

@@ -80,12 +80,12 @@ def prediction_sheet(
     tiles, rows = tiles[:room], rows[:room]
     facts = [counted(len(result), "image")]
     if len(rows) < len(result):
-        facts = [f"the first {len(rows)} of {facts[0]}"]
+        facts = [f"the first {len(rows):,} of {facts[0]}"]
     count, shown = result.values.shape[1], len(rows[0])
     every = counted(count, "class" if percent else "output")
     which = "likeliest" if percent else "largest"
     if shown < count:
-        facts.append(f"the {shown} {which} of {every}")
+        facts.append(f"the {shown:,} {which} of {every}")
     else:
         facts.append(f"all {every}" if count > 1 else every)
     if result.has_positions:

@@ -176,7 +176,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
         seen = drawing.backdrop(shown)
         count = len(self.inputs[0])
         if facts is None:
-            facts = [f"image {image + 1} of {count}"] if count > 1 else []
+            facts = [f"image {image + 1:,} of {count:,}"] if count > 1 else []
         texts_of(facts=facts)
         if predictions is None:
             predictions = self.predictions

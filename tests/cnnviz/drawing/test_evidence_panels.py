@@ -72,7 +72,7 @@ def test_a_long_signal_keeps_its_spikes() -> None:
     assert row[[3750 * 1024 // 5000, 1250 * 1024 // 5000]].tolist() == [255, 0]
     assert abs(np.delete(row, [256, 768]) - 128).max() < 20
     (told,) = flat.told
-    assert told.startswith("5000 steps to the right, in each pixel the one farthest")
+    assert told.startswith("5,000 steps to the right, in each pixel the one farthest")
 
 
 def numbered(rows: int, count: int) -> list[list[Panel]]:
