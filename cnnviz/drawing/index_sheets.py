@@ -46,10 +46,10 @@ def index_sheet(
 
     Layers without maps, such as dense ones, are left out. Many layers go on at the top
     of a next column. Long maps have larger tiles, and wide ones, as of panoramas, fewer
-    of them; very long ones are wider than they are. The strongest channels of a signal
-    `(steps, c)` are the rows of one strip, with time to the right. Maps that are the
-    same everywhere, as silent ones are, are hatched. Volumes are drawn as their central
-    slice, the strongest and their scales are those of the whole.
+    of them; very long ones are drawn wider than they are. The strongest channels of a
+    signal `(steps, c)` are the rows of one strip, with time to the right. Maps that are
+    the same everywhere, as silent ones are, are hatched. Volumes are drawn as their
+    central slice, the strongest and their scales are those of the whole.
 
     Args:
         layers: By path the activations for one image, channels last, without a batch.

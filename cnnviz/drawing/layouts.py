@@ -22,8 +22,7 @@ _NARROWEST_LABEL = 28  # that cells are made wide enough for
 LABEL_SPACE = 10  # between two labels, so that they are not read as one
 TILE_SIDE = 160  # of tiles that are looked at one by one
 MOST_COLUMNS = 10  # of these
-# Pixels that long pictures grow until their shorter side has, and that it is widened to
-# at least.
+# Long pictures grow until so many pixels are seen across, and are widened to so many.
 _SHORTEST, _THINNEST = 16, 8
 
 _ASPECT, _STRIP_ASPECT = 1.25, 4.0  # width to height of a sheet

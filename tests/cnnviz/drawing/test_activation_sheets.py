@@ -306,7 +306,7 @@ def test_long_images_below_overlays_are_no_lines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told = noted(monkeypatch, activation_sheets)
-    image = np.tile(np.float32([0, 1]), (3000, 6))[..., None]
+    image = np.tile(np.array([0, 1], np.float32), (3000, 6))[..., None]
     activation_sheet(np.zeros((3000, 12, 2)), title="x", image=image)
     tile = told["tiles"][0, ..., 0]
     assert tile.shape == (1024, 8)

@@ -678,14 +678,13 @@ def test_maps_of_images_without_channels_are_laid_over_them(k: ModuleType) -> No
     conv = k.layers.Conv2D(3, 5, strides=2, name="conv")
     without = k.Sequential([k.Input((20, 24)), k.layers.Reshape((20, 24, 1)), conv])
     usual = k.Sequential([k.Input((20, 24, 1)), conv])
-    for shown in ({"overlay": True}, {}):
-        drawn = [
-            activations(load_model(network, encoding="unit"), given, ["conv"]).picture(
-                title="x", **shown
-            )
-            for network, given in ((without, image), (usual, image[..., None]))
-        ]
-        np.testing.assert_array_equal(np.asarray(drawn[0]), np.asarray(drawn[1]))
+    found, expected = (
+        activations(load_model(network, encoding="unit"), given, ["conv"])
+        for network, given in ((without, image), (usual, image[..., None]))
+    )
+    for over in (True, False):
+        drawn, wanted = (f.picture(overlay=over) for f in (found, expected))
+        np.testing.assert_array_equal(np.asarray(drawn), np.asarray(wanted))
 
 
 @GENERATIONS
