@@ -86,7 +86,11 @@ class Result:
         Raises:
             ArgumentError: If it is not a set of images.
         """
-        raise ArgumentError(
+        raise self._no_tiles()
+
+    def _no_tiles(self) -> ArgumentError:
+        """The error that refuses a grid of what is not a set of images."""
+        return ArgumentError(
             f"{type(self).__name__} is no set of images for a grid; its picture() "
             "draws it"
         )

@@ -84,7 +84,6 @@ def activations(
             yield batch, maps
 
     def draw(work: Work) -> None:
-        from cnnviz.drawing import backdrop
         from cnnviz.tracing import without_call
 
         look = {
@@ -114,12 +113,7 @@ def activations(
                         f"{counted(left, 'convolution')} of 1x1 left out "
                         f"({kinds} draws them too)"
                     )
-                if overlay and backdrop([array[0] for array in maps.inputs]) is None:
-                    work.console.note(
-                        "--overlay: the network takes no picture of 1 or 3 channels, "
-                        "which maps could be laid over"
-                    )
-                elif overlay and not drawn.mapped:
+                if overlay and not drawn.mapped:
                     work.console.note(
                         "--overlay: none of these layers has maps, which alone are "
                         "laid over the image"

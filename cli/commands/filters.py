@@ -180,7 +180,7 @@ def filters(
             if channel is None and drawn < count:
                 first = "first is" if drawn == 1 else f"first {drawn} are"
                 work.console.note(
-                    f"{path}: of {count} filters the {first} drawn; "
+                    f"{path}: of {count:,} filters the {first} drawn; "
                     "--max-channels and --channel draw others"
                 )
             title = headline(path, model.name)

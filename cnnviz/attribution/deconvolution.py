@@ -82,6 +82,18 @@ class Projections(ArrayResult):
     origin: Origin
 
     @property
+    def tiles(self) -> np.ndarray:
+        """What `cnnviz.grid` draws: the reconstructions, `(n, k, h, w, c)`.
+
+        Raises:
+            ArgumentError: If they are of signals.
+        """
+        if self.origin.is_signal:
+            raise self._no_tiles()
+        images = super().tiles
+        return images[..., np.newaxis] if images.ndim == 4 else images
+
+    @property
     def dead(self) -> np.ndarray:
         """Which maps do not fire on their image, `(n, k)`: they are not reconstructed.
 
@@ -157,7 +169,7 @@ class Projections(ArrayResult):
         texts_of(facts=facts)
         one = self.image(image)
         if source is None and len(self.images) > 1:
-            source = f"image {image + 1} of {len(self.images)}"
+            source = f"image {image + 1:,} of {len(self.images):,}"
         verdict = verdict_of(predictions, image, len(self.images))
         named = drawing.join_facts([source or "", verdict or ""])
         origin = one.origin

@@ -96,8 +96,12 @@ class Explanation(Evidence):
 
     @property
     def tiles(self) -> np.ndarray:
-        """What `cnnviz.grid` draws: the maps, `(n, k, h, w, 1)`."""
-        return self.maps[..., np.newaxis]
+        """What `cnnviz.grid` draws: the maps, `(n, k, h, w, 1)`.
+
+        Raises:
+            ArgumentError: If they are of signals.
+        """
+        return super().tiles[..., np.newaxis]
 
     def __repr__(self) -> str:
         n, k = self.classes.shape
@@ -243,7 +247,7 @@ def _explanation(asked: Asked, case: Case, raw: Raw) -> Explanation:
             text = f"no positive evidence for {name}"
             remarks.append(Remark(text, image, is_drawn=True))
         if method == "integrated" and error[image, column] > TOLERANCE:
-            taken = f"{steps[image]} steps"
+            taken = f"{steps[image]:,} steps"
             if steps[image] < MOST_STEPS:
                 taken += f", and more, up to {MOST_STEPS}, did not help"
             baseline = case.settings.baseline

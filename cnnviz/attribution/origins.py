@@ -134,15 +134,15 @@ class Origin:
         """
         count = self.info.output_shape[-1] if self.info.output_shape else None
         maps = "maps" if self.is_spatial else "units"
-        every = maps if count is None else f"of {count} {maps}"
+        every = maps if count is None else f"of {count:,} {maps}"
         alive = int((~dead).sum())
         if self.is_chosen:
-            return f"{alive} {every}"
+            return f"{alive:,} {every}"
         if count is not None and alive < len(strengths):
             if self.is_logit:
-                return f"the {alive} {every} with a logit above 0"
+                return f"the {alive:,} {every} with a logit above 0"
             # What is not drawn is silent too, where the strongest were looked for.
-            return f"the {alive} {every} that fire, {count - alive} silent here"
+            return f"the {alive:,} {every} that fire, {count - alive:,} silent here"
         if alive > 1 and strengths.min() == strengths.max():
-            return f"{alive} {every}, equally strong"
-        return f"the {alive} strongest {every}"
+            return f"{alive:,} {every}, equally strong"
+        return f"the {alive:,} strongest {every}"

@@ -16,7 +16,7 @@ from cnnviz.arguments import (
     numbers_of,
     texts_of,
 )
-from cnnviz.drawing.bars import draw_bars
+from cnnviz.drawing.bars import MOST_BARS, draw_bars
 from cnnviz.drawing.channel_facts import ChannelFacts, Sort
 from cnnviz.drawing.facts import (
     count_channels,
@@ -26,10 +26,11 @@ from cnnviz.drawing.facts import (
 )
 from cnnviz.drawing.grids import room_for_numbered
 from cnnviz.drawing.headers import headed_grid
+from cnnviz.drawing.layouts import seen_size
 from cnnviz.drawing.legends import BAR_LENGTH, with_scale_bar
 from cnnviz.drawing.signals import shortened
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
-from cnnviz.drawing.tiles import RGBArray, as_picture, shrunk_size
+from cnnviz.drawing.tiles import RGBArray, as_picture
 from cnnviz.drawing.values import (
     NEUTRAL,
     check_colormap,
@@ -158,7 +159,7 @@ def activation_sheet(
         if percent or are_classes:
             if len(maps) > _FEW_UNITS:
                 sort, max_channels = sort or "strongest", max_channels or _FEW_UNITS
-            shown = channels.chosen(sort, max_channels)
+            shown = channels.chosen(sort, min(max_channels or MOST_BARS, MOST_BARS))
             noun = "class" if are_classes else "unit"
             remarks.append(count_channels(len(maps), len(shown), noun, sort))
             remarks += not_finite(channels.missing)
@@ -277,10 +278,10 @@ def _strip(
 ) -> Image.Image:
     """Channels as rows, time to the right."""
     steps = levels.shape[1]
-    facts = [*facts, f"{steps} steps to the right"]
+    facts = [*facts, f"{steps:,} steps to the right"]
     levels, together = shortened(levels, STRIP_WIDTH)
     if together > 1:
-        facts.append(f"{together} to a pixel")
+        facts.append(f"{together:,} to a pixel")
     dimmed = channels.constant[shown]
     return draw_rows(colorize(levels, colormap), shown, dimmed, title, facts)
 
@@ -323,7 +324,7 @@ def _backdrop(image: NDArray[Any], tiles: int) -> NDArray[Any]:
     least, most = _OVERLAY_SIDES
     most = max(least, min(most, int((_OVERLAY_PIXELS / tiles) ** 0.5)))
     if (longest := max(height, width)) > most:
-        return resize(image, shrunk_size(height, width, most), fit="stretch")
+        return resize(image, seen_size(height, width, most, 2 * most), fit="stretch")
     if longest < least:
         enlarged = -(-least // longest)
         return image.repeat(enlarged, axis=0).repeat(enlarged, axis=1)

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.drawing.text import draw_line, write_line
+from cnnviz.drawing.layouts import panel_count, side_by_side
+from cnnviz.drawing.text import draw_line, line_width, write_line
 from cnnviz.drawing.values import NOT_A_NUMBER
 
+MOST_BARS = 3000  # that a sheet has room for, also those with long names
 _ROW, _BAR, _LENGTH = 20, 14, 180  # pixels
+_USUAL_WIDTH = 300  # of bars with their names and texts
 _LABEL_SIZE, _WIDEST_NAME, _WIDEST_TEXT, _GAP = 12, 200, 80, 6
 _FILL, _TRACK, _AXIS = (68, 119, 170), (238, 238, 238), (120, 120, 120)
 
@@ -24,6 +27,8 @@ def draw_bars(
     name_width: int | None = None,
 ) -> NDArray[np.uint8]:
     """Draws a row for each number: its name, a bar from 0 to it, and its text.
+
+    Many go on to the right, in columns that are equally long but for the last.
 
     Args:
         names: What stands at the left.
@@ -61,10 +66,10 @@ def draw_bars(
             bar[:, min(zero, end) : max(zero, end)] = _FILL
         if low < 0:
             row[:, min(zero, right - _GAP - 1)] = _AXIS
-    return sheet
+    columns = panel_count(len(names), lambda _: (_ROW, _USUAL_WIDTH))
+    return side_by_side(sheet, -(-len(names) // columns) * _ROW)
 
 
 def widest(names: Sequence[str]) -> int:
     """How wide names are at the left of bars."""
-    lines = [draw_line(name, _LABEL_SIZE, _WIDEST_NAME) for name in names]
-    return max(line.shape[1] for line in lines)
+    return max(line_width(name, _LABEL_SIZE, _WIDEST_NAME) for name in names)

@@ -14,6 +14,7 @@ from cnnviz.drawing.evidence_panels import HATCHED, flatten, map_panel, position
 from cnnviz.drawing.facts import join_facts, readable, shared
 from cnnviz.drawing.panels import Panel, panel_sheet
 from cnnviz.images.taking import as_array
+from cnnviz.words import counted
 
 if TYPE_CHECKING:
     from cnnviz.attribution.channels import ChannelAttribution
@@ -84,8 +85,9 @@ def channel_sheet(
         subtitle=join_facts(
             [
                 *facts,
-                f"the {chosen.shape[1]} strongest of {attribution.values.shape[-1]} "
-                f"channels of {attribution.layer}",
+                f"the {chosen.shape[1]:,} strongest of "
+                f"{counted(attribution.values.shape[-1], 'channel')} of "
+                f"{attribution.layer}",
                 "orange adds to the score, blue takes from it",
                 *([_ALONG.format(path)] if (path := attribution.path) else []),
             ]
@@ -110,6 +112,6 @@ def _sums(
         attribution.caption(number, column),
         join_facts([f"score {score}", *share]),
         *positions_of(attribution, number, column),
-        f"these {len(channels)} add {readable(float(values[channels].sum()), '+')}",
-        f"all {len(values)} add {readable(float(values.sum()), '+')}",
+        f"these {len(channels):,} add {readable(float(values[channels].sum()), '+')}",
+        f"all {len(values):,} add {readable(float(values.sum()), '+')}",
     ]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.drawing.facts import averaged, readable
+from cnnviz.drawing.layouts import balanced_columns
 from cnnviz.drawing.panels import Panel
 from cnnviz.drawing.signals import (
     LONGEST,
@@ -21,7 +22,14 @@ from cnnviz.drawing.signals import (
     outlying_steps,
     strongest_steps,
 )
-from cnnviz.drawing.tiles import RGBArray, as_picture, averaged_to, fitted_size, resized
+from cnnviz.drawing.tiles import (
+    PAPER,
+    RGBArray,
+    as_picture,
+    averaged_to,
+    fitted_size,
+    resized,
+)
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.colors import LUMA
 from cnnviz.words import input_words, seen_axes, shape_text
@@ -83,12 +91,25 @@ class Flat(NamedTuple):
     def arranged(self, rows: Sequence[list[Panel]]) -> tuple[list[Panel], int]:
         """Panels in rows; of a signal in columns, its steps below each other.
 
+        Rows of more than ten go on below, and so do more than ten columns of a signal,
+        all rows of the first ones before others.
+
         Returns:
             The panels row by row, and how many a row has.
         """
+        tables = [[row] for row in rows]
         if self.axes == 1:
-            rows = [list(row) for row in zip(*rows, strict=True)]
-        return [panel for row in rows for panel in row], len(rows[0])
+            tables = [[list(row) for row in zip(*rows, strict=True)]]
+        count = len(tables[0][0])
+        columns = balanced_columns(count)
+        blank = Panel([], np.full_like(self.picture, PAPER), None, "")
+        panels = []
+        for table in tables:
+            for start in range(0, count, columns):
+                for row in table:
+                    part = row[start : start + columns]
+                    panels += [*part, *[blank] * (columns - len(part))]
+        return panels, columns
 
 
 def flatten(image: NDArray[Any], maps: Sequence[NDArray[Any]], title: str) -> Flat:

@@ -78,7 +78,7 @@ def stretched(images: NDArray[Any]) -> list[str]:
 def averaged(image: NDArray[Any]) -> list[str]:
     """What to say where channels `(..., c)` had to be averaged to be shown."""
     channels = image.shape[-1]
-    return [] if channels in (1, 3) else [f"mean over {channels} channels"]
+    return [] if channels in (1, 3) else [f"mean over {channels:,} channels"]
 
 
 def count_missing(*arrays: NDArray[Any]) -> int:

@@ -257,7 +257,7 @@ def _pictures(result: Exemplars) -> _Pictures:
             told.append(chosen_steps(steps, "the median"))
             images = outlying_steps(images, LONGEST)
         else:
-            told.append(f"{steps} steps to the right")
+            told.append(f"{steps:,} steps to the right")
         images = in_rows(images, images.shape[-1])
     if images.ndim != 4:
         raise LayerError(
@@ -290,7 +290,7 @@ def _unexcited(result: Exemplars) -> list[str]:
         f"with the same mean on all {noun}s": same & (best != 0),
         f"with a negative mean on all {noun}s": ~same & (best < 0),
     }
-    return [f"{which.sum()} {text}" for text, which in counts.items() if which.any()]
+    return [f"{which.sum():,} {text}" for text, which in counts.items() if which.any()]
 
 
 def _across(count: int, width: int, size: tuple[int, ...]) -> int:

@@ -32,11 +32,12 @@ from cnnviz.drawing.inks import (
     palette_of,
     shades_of,
 )
-from cnnviz.drawing.layouts import LABEL_SPACE, Layout, lay_out, room_for
+from cnnviz.drawing.layouts import LABEL_SPACE, Layout, Tiling
 from cnnviz.drawing.text import (
     TITLE_WIDTH,
     draw_headline,
     draw_line,
+    line_width,
     soften,
     told_width,
 )
@@ -93,9 +94,10 @@ def grid(
             images are taken too. Maps of a layer, (n, height, width, channels) of
             another number of channels, are a tile for each channel, stretched from its
             own least to its own largest value; those of one image may lack the first
-            axis if they are square. What functions of cnnviz return is taken as well:
-            kernels, reconstructions and evidence, which have either sign, are drawn
-            around mid gray, each on its own scale. NaN is drawn in pink.
+            axis if they are square. What functions of cnnviz return is taken as well,
+            unless it is of signals: kernels, reconstructions and evidence, which have
+            either sign, are drawn around mid gray, each on its own scale. NaN is drawn
+            in pink.
         colormap: The name of one of matplotlib's colormaps, in whose colors tiles of
             one channel are drawn; None to draw them in gray.
         labels: A text or number for each tile.
@@ -148,7 +150,8 @@ def grid(
 
     strip = 0 if labels is None else _LABEL_STRIP
     label = max(map(_room_of, labels or ()), default=0)
-    layout = lay_out(images.shape[:3], columns, scale, gap, strip, label)
+    tiling = Tiling(images.shape[:3], columns, scale, gap, strip, label)
+    layout = tiling.layout()
     headline = draw_headline(title, subtitle, max(layout.width, TITLE_WIDTH))
     margin = max(gap, _MARGIN) if strip or headline is not None else gap
     head_height, head_width = (0, 0) if headline is None else headline.shape
@@ -197,12 +200,13 @@ def room_for_numbered(
     """
     # Digits are equally wide.
     label = _room_of(str(numbers.max()))
-    return room_for((len(numbers), *size), columns, _GAP, _LABEL_STRIP, label)
+    shape = (len(numbers), *size)
+    return Tiling(shape, columns, None, _GAP, _LABEL_STRIP, label).room()
 
 
 def _room_of(label: str | int) -> int:
     """How wide a label is, or as much of it as its cell makes room for."""
-    width = draw_line(label, _LABEL_SIZE, TITLE_WIDTH).shape[1]
+    width = line_width(label, _LABEL_SIZE, TITLE_WIDTH)
     most = _WIDEST_LABEL
     if isinstance(label, Label):
         told = told_width(label, _LABEL_SIZE, TITLE_WIDTH)

@@ -11,11 +11,13 @@ from PIL import Image
 
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.inks import COLORS, GRAY_ENTRIES, shades_of
+from cnnviz.drawing.layouts import seen_size
 from cnnviz.drawing.text import TITLE_WIDTH, draw_headline
-from cnnviz.drawing.tiles import PAPER, RGBArray, fitted
+from cnnviz.drawing.tiles import PAPER, RGBArray, resized
 
 _MARGIN, _GAP, _BELOW = 16, 14, 10
-_SIDE = 84  # of the image beside a headline; three times that of a digit
+# Of the image beside a headline, three times that of a digit, and of long ones.
+_SIDE, _LONGEST = 84, 168
 # Entries of a palette that such an image is drawn with, and how many of them are the
 # colors of most of its pixels.
 _OWN, _FREQUENT = 48, 12
@@ -54,7 +56,8 @@ def _headed(
     sheet: Image.Image, picture: RGBArray, title: str, subtitle: str
 ) -> Image.Image:
     """A sheet, with a margin around it, below its headline and beside an image."""
-    small = fitted(picture, _SIDE)
+    size = seen_size(picture.shape[0], picture.shape[1], _SIDE, _LONGEST)
+    small = resized(picture, size)
     left = _MARGIN + small.shape[1] + _GAP
     room = max(sheet.width - left - _MARGIN, TITLE_WIDTH - left)
     ink = draw_headline(title, subtitle, room)

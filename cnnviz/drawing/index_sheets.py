@@ -16,17 +16,17 @@ from cnnviz.drawing.channel_facts import ChannelFacts
 from cnnviz.drawing.facts import count_missing, join_facts, not_finite, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.inks import hatch
-from cnnviz.drawing.layouts import sheet_fits
+from cnnviz.drawing.layouts import seen_size, sheet_fits
 from cnnviz.drawing.signals import shortened
 from cnnviz.drawing.text import draw_line, soften, write_line
-from cnnviz.drawing.tiles import PAPER, RGBArray, as_picture, fitted, on_paper, resized
+from cnnviz.drawing.tiles import PAPER, RGBArray, as_picture, on_paper, resized
 from cnnviz.drawing.values import colorize, own_levels
 from cnnviz.errors import LayerError
 from cnnviz.images.taking import as_array, one_image
 from cnnviz.words import Label, Name, counted, shape_text
 
 _SIDE, _GAP, _NAME_WIDTH = 72, 3, 190  # pixels
-_SHALLOWEST = 18  # pixels that the tiles of a panorama are high
+_HIGHEST = 288  # pixels of the tiles of long maps
 _STRIP_HEIGHT = 7  # pixels of each channel of a signal
 _NAME_SIZE, _SMALL_SIZE, _SMALL_INK = 13, 11, 60
 _TALLEST, _PANEL_GAP = 4, 24  # height to width of a page; pixels between its panels
@@ -45,11 +45,11 @@ def index_sheet(
     """Draws the strongest maps of each layer in a row, one layer below the other.
 
     Layers without maps, such as dense ones, are left out. Many layers go on at the top
-    of a next column. Maps more than four times as wide as high have larger tiles, and
-    fewer of them. The strongest channels of a signal `(steps, c)` are the rows of one
-    strip, with time to the right. Maps that are the same everywhere, as silent ones
-    are, are hatched. Volumes are drawn as their central slice, the
-    strongest and their scales are those of the whole.
+    of a next column. Long maps have larger tiles, and wide ones, as of panoramas, fewer
+    of them; very long ones are drawn wider than they are. The strongest channels of a
+    signal `(steps, c)` are the rows of one strip, with time to the right. Maps that are
+    the same everywhere, as silent ones are, are hatched. Volumes are drawn as their
+    central slice, the strongest and their scales are those of the whole.
 
     Args:
         layers: By path the activations for one image, channels last, without a batch.
@@ -81,20 +81,23 @@ def index_sheet(
     drawn, is_marked = [], False
     if image is not None:
         image = one_image(image)
-        side, _ = _room(image.shape[0], image.shape[1], count)
-        drawn.append(_row("image", [], [as_picture(image)], side))
+        size = _size(image.shape[0], image.shape[1], count)
+        drawn.append(_row("image", [], [as_picture(image)], size))
     for path, maps in rows.items():
         sizes, depth = maps.shape[1:], len(maps[0])
-        side, most = _width(count), count
-        if len(sizes) > 1:
-            side, most = _room(sizes[-2], sizes[-1], count)
         channels = ChannelFacts.of(maps)
-        chosen = channels.chosen("strongest", most)
+        if len(sizes) == 1:
+            chosen = channels.chosen("strongest", count)
+            size = _STRIP_HEIGHT * len(chosen), _width(count)
+        else:
+            size = _size(sizes[-2], sizes[-1], count)
+            room = (_width(count) + _GAP) // (size[1] + _GAP)
+            chosen = channels.chosen("strongest", min(count, room))
         colors = partial(colorize, colormap=colormap)
         tiles: Iterable[RGBArray]
         if len(sizes) == 1:
-            levels, _ = shortened(own_levels(maps[chosen]), side)
-            tiles = [resized(colors(levels), (_STRIP_HEIGHT * len(chosen), side))]
+            levels, _ = shortened(own_levels(maps[chosen]), size[1])
+            tiles = [colors(levels)]
         else:
             # One at a time: maps of large images fill the memory before they are small.
             whole = (own_levels(maps[n : n + 1])[0] for n in chosen)
@@ -111,13 +114,13 @@ def index_sheet(
         ]
         marked = channels.constant[chosen] & (len(sizes) > 1)
         is_marked |= bool(marked.any())
-        drawn.append(_row(path, told, tiles, side, marked))
+        drawn.append(_row(path, told, tiles, size, marked))
     page = _page(drawn)
     texts_of(facts=facts)
     remarks = [*facts]
     remarks.append(counted(len(rows), "layer"))
     if missing := len(layers) - len(rows):
-        remarks.append(f"{missing} without maps left out")
+        remarks.append(f"{missing:,} without maps left out")
     kinds = {maps.ndim for maps in rows.values()}
     what = "channel" if kinds == {2} else "map"
     remarks += [f"the strongest {what}s of each", f"each {what} on its own scale"]
@@ -141,10 +144,10 @@ def _maps(values: NDArray[Any]) -> NDArray[np.float32] | None:
     return np.moveaxis(values, -1, 0).astype(np.float32, copy=False)
 
 
-def _room(height: int, width: int, count: int) -> tuple[int, int]:
-    """The longer side of the tiles of maps, and how many of them have room in a row."""
-    side = min(max(_SIDE, _SHALLOWEST * width // height), _width(count))
-    return side, (_width(count) + _GAP) // (side + _GAP)
+def _size(height: int, width: int, count: int) -> tuple[int, int]:
+    """The height and width of the tiles of maps: long ones are as long as has room."""
+    longest = _HIGHEST if height > width else _width(count)
+    return seen_size(height, width, _SIDE, longest)
 
 
 def _width(count: int) -> int:
@@ -171,11 +174,11 @@ def _row(
     name: str,
     told: list[str],
     pictures: Iterable[RGBArray],
-    side: int,
+    size: tuple[int, int],
     marked: Iterable[bool] = (),
 ) -> RGBArray:
     """The name of a layer, what is told of it, and its maps, some of them hatched."""
-    tiles = [fitted(picture, side) for picture in pictures]
+    tiles = [resized(picture, size) for picture in pictures]
     for tile, is_marked in zip(tiles, marked, strict=False):
         if is_marked:
             area = tile[np.newaxis, :, np.newaxis]
@@ -190,4 +193,5 @@ def _row(
         ink = line if i == 0 else soften(line, _SMALL_INK)
         write_line(head, 255 - ink, top, 0)
         top += len(line)
-    return np.hstack([head, *(on_paper(tile, high, side + _GAP) for tile in tiles)])
+    wide = (size[1] if max(size) > _SIDE else _SIDE) + _GAP
+    return np.hstack([head, *(on_paper(tile, high, wide) for tile in tiles)])

@@ -84,7 +84,7 @@ def kernel_sheet(
     kernels = np.asarray(kernels[:max_kernels], np.float32)
     remarks.append(count_channels(count, len(kernels), "kernel", None))
     if dead.any():
-        remarks.append(f"{dead.sum()} dead")
+        remarks.append(f"{dead.sum():,} dead")
     remarks += not_finite(count_missing(kernels))
     dead = dead[: len(kernels)]
     if kernels.ndim == 5:
@@ -100,7 +100,7 @@ def kernel_sheet(
     levels[dead] = NEUTRAL
     if kernels.shape[1] == kernels.shape[2] == 1:
         if inputs > 1:
-            remarks.append(f"{inputs} input channels to the right")
+            remarks.append(f"{inputs:,} input channels to the right")
         remarks.append("each kernel on its own scale, 0 in the middle")
         weights = _pixels(levels[:, 0, 0, :], colormap)
         return draw_rows(weights, range(len(kernels)), dead, title, remarks)
@@ -113,9 +113,9 @@ def kernel_sheet(
         weight[np.isnan(weight)] = np.inf  # What is broken is to be seen.
         chosen = np.sort(np.argsort(-weight, kind="stable")[:_MOST_INPUTS])
         if len(chosen) < inputs:
-            remarks.append(f"the {len(chosen)} strongest of {inputs} input channels")
+            remarks.append(f"the {len(chosen)} strongest of {inputs:,} input channels")
         else:
-            remarks.append(f"{inputs} input channels to the right")
+            remarks.append(f"{inputs:,} input channels to the right")
         remarks.append("each kernel on its own scale, 0 in the middle")
         cells = _pixels(np.moveaxis(levels[..., chosen], -1, 1), colormap)
         return draw_matrix(cells, [str(i) for i in chosen], dead, title, remarks)

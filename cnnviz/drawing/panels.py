@@ -12,9 +12,17 @@ from PIL import Image
 
 from cnnviz.arguments import instance_of
 from cnnviz.drawing.inks import shades_of
-from cnnviz.drawing.layouts import balanced_columns
-from cnnviz.drawing.text import draw_line, drawable, soften, wrap, write_line
+from cnnviz.drawing.layouts import balanced_columns, sheet_fits, too_large
+from cnnviz.drawing.text import (
+    draw_line,
+    drawable,
+    line_width,
+    soften,
+    wrap,
+    write_line,
+)
 from cnnviz.drawing.tiles import PAPER, RGBArray, on_paper
+from cnnviz.words import counted
 
 _TITLE, _SMALL, _NAME, _LINE = 20, 13, 14, 12  # sizes of fonts
 _MARGIN, _GAP = 16, 14
@@ -65,7 +73,7 @@ def panel_sheet(
         The picture, RGB.
 
     Raises:
-        ArgumentError: If the headline is no text.
+        ArgumentError: If the headline is no text, or the sheet would be too large.
     """
     instance_of("title", title, str, "a text")
     shape = next(panel.tile.shape for panel in panels if panel.tile is not None)
@@ -84,7 +92,12 @@ def panel_sheet(
     foot = [_text(text, _SMALL, across) for text in texts]
     if foot:
         foot.insert(0, gap)
-    return Image.fromarray(_stacked([*head, *body, *foot], across))
+    parts = [*head, *body, *foot]
+    height = sum(map(len, parts))
+    if not sheet_fits(height, across):
+        ways = "fewer classes", "fewer channels"
+        raise too_large(counted(len(panels), "panel"), height, across, ways)
+    return Image.fromarray(_stacked(parts, across))
 
 
 def _needed(panel: Panel) -> int:
@@ -101,7 +114,7 @@ def _needed(panel: Panel) -> int:
 
 
 def _width(text: str, size: int) -> int:
-    return draw_line(text, size, _ACROSS).shape[1]
+    return line_width(text, size, _ACROSS)
 
 
 def _bar_width(numbers: Sequence[str]) -> int:

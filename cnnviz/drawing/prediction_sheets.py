@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import counts, result_of
-from cnnviz.drawing.bars import draw_bars, widest
+from cnnviz.drawing.bars import MOST_BARS, draw_bars, widest
 from cnnviz.drawing.facts import headline, join_facts, readable
 from cnnviz.drawing.grids import grid
-from cnnviz.drawing.layouts import tile_size
+from cnnviz.drawing.layouts import Tiling, seen_size, tile_size
 from cnnviz.drawing.tiles import PAPER, as_picture, backdrop, on_paper, resized
 from cnnviz.words import Label, Name, counted, percent_text
 
 if TYPE_CHECKING:
     from cnnviz.network.predictions import Predictions
 
-_SIDE, _GAP = 128, 12
+_SIDE, _LONGEST, _GAP = 128, 256, 12  # pixels
 
 
 def prediction_sheet(
@@ -34,8 +34,9 @@ def prediction_sheet(
 
     Args:
         result: From `ImageModel.predict`.
-        top: How many classes of each image, the likeliest first.
-        most_images: How many images to draw at most: the first ones.
+        top: How many classes of each image, the likeliest first; 3,000 at most.
+        most_images: How many images to draw at most: the first ones, as far as the
+            sheet has room.
         title: The headline; None for the name of the output.
         columns: Images in a row; None for a nearly square sheet.
 
@@ -47,7 +48,7 @@ def prediction_sheet(
     """
     result_of("result", result, "ImageModel.predict", "verdict")
     counts(top=top, most_images=most_images)
-    rows = result.top(top)[:most_images]
+    rows = result.top(min(top, MOST_BARS))[:most_images]
     percent = result.kind != "linear"
     names = [
         [Label(Name(best.name, number=best.number)) for best in row] for row in rows
@@ -68,19 +69,23 @@ def prediction_sheet(
         )
         image = backdrop([array[i] for array in result.inputs])
         if image is not None:
-            size = tile_size(image.shape[0], image.shape[1], _SIDE)
+            high, wide = image.shape[:2]
+            size = seen_size(high, wide, _SIDE, _LONGEST, fit=tile_size)
             bars = _beside(resized(as_picture(image), size), bars)
         tiles.append(bars)
     # The texts at their right differ.
     wide = max(tile.shape[1] for tile in tiles)
+    shape = len(tiles), len(tiles[0]), wide
+    room = Tiling(shape, columns, scale=1, gap=_GAP).room()
+    tiles, rows = tiles[:room], rows[:room]
     facts = [counted(len(result), "image")]
     if len(rows) < len(result):
-        facts = [f"the first {len(rows)} of {facts[0]}"]
+        facts = [f"the first {len(rows):,} of {facts[0]}"]
     count, shown = result.values.shape[1], len(rows[0])
     every = counted(count, "class" if percent else "output")
     which = "likeliest" if percent else "largest"
     if shown < count:
-        facts.append(f"the {shown} {which} of {every}")
+        facts.append(f"the {shown:,} {which} of {every}")
     else:
         facts.append(f"all {every}" if count > 1 else every)
     if result.has_positions:

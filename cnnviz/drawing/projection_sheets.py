@@ -287,7 +287,7 @@ def _numbers(channels: NDArray[Any]) -> str:
     """The numbers of maps, of many the first ones."""
     numbers = ", ".join(str(n) for n in channels[:_NAMED])
     more = len(channels) - _NAMED
-    return numbers + f" and {more} more" * (more > 0)
+    return numbers + f" and {more:,} more" * (more > 0)
 
 
 class _Units(NamedTuple):
@@ -445,7 +445,7 @@ class _Units(NamedTuple):
                 sides = [max(size or 0, side) for size, side in pairs]
             extent = shape_text(sides)
             if self.drawn.is_signal:
-                extent = f"{box.width if close else self.drawn.seen} steps"
+                extent = f"{box.width if close else self.drawn.seen:,} steps"
             elif not close and self.is_between_pixels:
                 what = "all pixels that the receptive field touches"
             remarks.append(f"{how} {what}, {extent}")

@@ -134,7 +134,7 @@ def chosen_steps(steps: int, of: str = "0, of the signal from its median") -> st
         steps: How many.
         of: From what those that are shown are farthest.
     """
-    return f"{steps} steps to the right, in each pixel the one farthest from {of}"
+    return f"{steps:,} steps to the right, in each pixel the one farthest from {of}"
 
 
 def shortened(

@@ -42,7 +42,7 @@ from cnnviz.drawing.values import colorize
 from cnnviz.errors import ArgumentError
 from cnnviz.images.boxes import MASS, Box, close_boxes, image_spans
 from cnnviz.images.taking import as_array
-from cnnviz.words import Label, Name
+from cnnviz.words import Label, Name, counted
 
 if TYPE_CHECKING:
     from cnnviz.attribution.stages import Stage
@@ -167,7 +167,9 @@ def stage_sheet(
         remarks.append("the reconstruction came back as 0")
     remarks += not_finite(count_missing(*(stage.signal for stage in stages)))
     if close:
-        extent = f"{box.width} steps" if is_signal else f"{box.height}x{box.width}"
+        extent = (
+            counted(box.width, "step") if is_signal else f"{box.height}x{box.width}"
+        )
         what = f"{100 * MASS:.0f} % of the reconstruction along each axis"
         remarks.append(f"cropped to {what}, {extent}")
     elif crop and part == whole:
@@ -290,9 +292,9 @@ def _channels(
             signal = stages[i].signal
             count = signal.shape[-1]
             labels.append(
-                f"{count} units"
+                counted(count, "unit")
                 if _is_dense(signal)
-                else f"channel {number} of {count}"
+                else f"channel {number} of {count:,}"
             )
     return tiles, labels
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from cnnviz.drawing.facts import join_facts
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.inks import HAIRLINE, is_lost, shades_of
-from cnnviz.drawing.layouts import sheet_fits
+from cnnviz.drawing.layouts import PANEL_GAP, panel_count, sheet_fits, side_by_side
 from cnnviz.drawing.tiles import PAPER
 
 _STRIP_HEIGHT, STRIP_WIDTH = 900, 1600  # a strip of rows fills at most about this
@@ -26,7 +26,6 @@ _TOP = _LABEL_SIZE + 6  # the height of the labels of columns
 _MATRIX_CELL, _THINNEST = 30, 6
 _NUMBER_SPACE = 4  # between the numbers of columns
 _CELL_GAP = 3
-_ASPECT, _PANEL_GAP, _MOST_PANELS = 1.4, 24, 12
 
 
 def draw_rows(
@@ -44,7 +43,7 @@ def draw_rows(
         wide = STRIP_WIDTH // (panels * columns)
         return high, max(1, min(wide, high if columns > rows // panels else 2 * high))
 
-    panels = _panels(rows, lambda n: (scales(n)[0], columns * scales(n)[1]))
+    panels = panel_count(rows, lambda n: (scales(n)[0], columns * scales(n)[1]))
     high, wide = scales(panels)
     labels = _spaced([str(n) for n in numbers], high, _SMALLEST_ROW_LABEL)
     every = _every(high, _SMALLEST_ROW_LABEL)
@@ -64,7 +63,7 @@ def draw_rows(
     below = (0, missing * high), (0, 0), (0, 0)
     body = np.pad(body, below, constant_values=PAPER)
     picture = np.hstack([_row_labels(labels, high, dimmed, pixels.shape[-1]), body])
-    return _framed(_side_by_side(picture, part), title, facts)
+    return _framed(side_by_side(picture, part), title, facts)
 
 
 def draw_matrix(
@@ -86,11 +85,11 @@ def draw_matrix(
     def sizes(scale: int) -> tuple[int, int, int]:
         """The height and width of a cell with its gaps, and the number of panels."""
         high, wide = height * scale + _CELL_GAP, width * scale + _CELL_GAP
-        return high, wide, _panels(rows, lambda _: (high, columns * wide))
+        return high, wide, panel_count(rows, lambda _: (high, columns * wide))
 
     def fits(scale: int) -> bool:
         high, wide, panels = sizes(scale)
-        across = panels * (margin + columns * wide + _PANEL_GAP)
+        across = panels * (margin + columns * wide + PANEL_GAP)
         return sheet_fits(_TOP + -(-rows // panels) * high, across)
 
     seen = math.ceil(_THINNEST / min(height, width))
@@ -110,13 +109,13 @@ def draw_matrix(
     numbers = _spaced(numbers, high, _SMALLEST_ROW_LABEL)
     left = _row_labels(numbers, high, dimmed, channels, below=_CELL_GAP)
     picture = np.hstack([left, body])
-    picture = _side_by_side(picture, -(-rows // panels) * high)
+    picture = side_by_side(picture, -(-rows // panels) * high)
     panels = -(-rows // -(-rows // panels))
     top = np.full((_TOP, *picture.shape[1:]), 255, np.uint8)
     column_labels = _spaced(
         column_labels, wide, _text_width(column_labels) + _NUMBER_SPACE
     )
-    step = (picture.shape[1] + _PANEL_GAP) // panels
+    step = (picture.shape[1] + PANEL_GAP) // panels
     for panel in range(panels):
         for i, label in enumerate(column_labels):
             if not label:
@@ -126,34 +125,6 @@ def draw_matrix(
             start = middle - text.shape[1] // 2
             top[:, start : start + text.shape[1]] = text[:, : top.shape[1] - start]
     return _framed(np.vstack([top, picture]), title, facts)
-
-
-def _panels(rows: int, sizes: Callable[[int], tuple[int, int]]) -> int:
-    """In how many panels side by side rows are best laid out.
-
-    Args:
-        rows: The number of rows.
-        sizes: The height and width of a row, by the number of panels.
-    """
-
-    def distance(panels: int) -> float:
-        high, wide = sizes(panels)
-        ratio = panels * (wide + _PANEL_GAP) / (-(-rows // panels) * high)
-        return abs(math.log(ratio / _ASPECT))
-
-    return min(range(1, min(rows, _MOST_PANELS) + 1), key=distance)
-
-
-def _side_by_side(picture: NDArray[np.uint8], high: int) -> NDArray[np.uint8]:
-    """Cuts a picture into parts of a height and lays them side by side."""
-    panels = -(-len(picture) // high)
-    width = picture.shape[1] + _PANEL_GAP
-    shape = min(high, len(picture)), panels * width, picture.shape[-1]
-    sheet = np.full(shape, 255, np.uint8)
-    for i in range(panels):
-        part = picture[i * high : (i + 1) * high]
-        sheet[: len(part), i * width : i * width + picture.shape[1]] = part
-    return sheet[:, :-_PANEL_GAP]
 
 
 def _framed(

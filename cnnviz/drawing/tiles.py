@@ -199,11 +199,6 @@ def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
     return height * scale, width * scale
 
 
-def fitted(picture: RGBArray, side: int) -> RGBArray:
-    """A picture as large as a square has room for, small ones by a whole factor."""
-    return resized(picture, fitted_size(picture.shape[0], picture.shape[1], side))
-
-
 def resized(picture: RGBArray, size: tuple[int, int]) -> RGBArray:
     """A picture in another size: its pixels enlarged, or made smaller smoothly."""
     if size[0] < picture.shape[0] or size[1] < picture.shape[1]:

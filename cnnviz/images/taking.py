@@ -62,7 +62,8 @@ def as_array(
         bfloat16, which becomes float32, their type; pictures are float32 in [0, 1],
         files are as `read_image` reads them, or `read_array` where `rank` is not 3; of
         several images, `(n, ...)`. Those of several types, such as bytes and uint16,
-        are float32, as by `to_unit`.
+        are float32, each as by `to_unit`: no value of int32 or float64 stands for 1, so
+        that these keep their numbers beside bytes as they do alone.
 
     Raises:
         ImageError: If it is none of them, is endless, or the shapes differ.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnviz.arguments import number_of, texts_of, unfit
-from cnnviz.errors import ArgumentError
+from cnnviz.errors import ArgumentError, warn
 from cnnviz.network.head_units import HeadUnits
 from cnnviz.network.map_places import MapPlace
 from cnnviz.network.predictions import Predictions, verdict_of
@@ -84,8 +84,13 @@ class Activations(Result, Mapping[str, np.ndarray]):
         """What `cnnviz.grid` draws: the maps of the only layer, `(n, h, w, c)`.
 
         Raises:
-            ArgumentError: If there are several layers.
+            ArgumentError: If there are several layers, or it has no maps.
         """
+        if (array := self._sole()).ndim < 4:
+            raise self._no_tiles()
+        return array
+
+    def _sole(self) -> np.ndarray:
         if len(self) > 1:
             raise ArgumentError(
                 f"these are the maps of {len(self)} layers; expected those of one, "
@@ -95,7 +100,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The array of the only layer. NumPy would take the names of a mapping."""
-        return given_to_numpy(self.tiles, dtype, copy)
+        return given_to_numpy(self._sole(), dtype, copy)
 
     def only(self, layers: str | Iterable[str]) -> Activations:
         """The activations of one or some of the layers alone.
@@ -167,10 +172,11 @@ class Activations(Result, Mapping[str, np.ndarray]):
         facts: Sequence[str] | None = None,
         **options: Any,
     ) -> Image.Image:
-        seen = drawing.backdrop([array[image] for array in self.inputs])
+        shown = self._shown(image)
+        seen = drawing.backdrop(shown)
         count = len(self.inputs[0])
         if facts is None:
-            facts = [f"image {image + 1} of {count}"] if count > 1 else []
+            facts = [f"image {image + 1:,} of {count:,}"] if count > 1 else []
         texts_of(facts=facts)
         if predictions is None:
             predictions = self.predictions
@@ -185,13 +191,18 @@ class Activations(Result, Mapping[str, np.ndarray]):
         values = self.arrays[path][image]
         shape = shape_text(values.shape)
         for place in self.places.get(path, ()):
-            seen = drawing.backdrop([self.inputs[place.input][image]])
+            seen = drawing.backdrop([shown[place.input]])
             if seen is None:
                 continue  # no picture: the next input may be one
             if overlay and place.order:
                 values = np.moveaxis(values, place.order, range(len(place.order)))
                 options = {"field": place.field, **options}
             break
+        if overlay and seen is None:
+            warn(
+                "maps are laid over nothing: the network takes no picture of 1 or 3 "
+                "channels"
+            )
         units = self.units.get(path)
         if units and units.are_probabilities:
             options["normalize"] = "probability"
@@ -204,6 +215,20 @@ class Activations(Result, Mapping[str, np.ndarray]):
         }
         sheet = drawing.activation_sheet(values, **options)
         return sheet
+
+    def _shown(self, image: int) -> list[np.ndarray]:
+        """What an image is in each input, pictures with an axis of channels.
+
+        One without is told from a signal by maps that move over both of its axes.
+        """
+        gray = {
+            place.input
+            for places in self.places.values()
+            for place in places
+            if len(place.order) == self.inputs[place.input].ndim - 1
+        }
+        arrays = [array[image] for array in self.inputs]
+        return [a[..., np.newaxis] if i in gray else a for i, a in enumerate(arrays)]
 
     def __repr__(self) -> str:
         named = [

@@ -20,6 +20,7 @@ from cnnviz.network.activation_maps import Activations
 from cnnviz.network.forward import show_images
 from cnnviz.network.head_units import HeadUnits, head_units
 from cnnviz.network.heads import HeadInfo
+from cnnviz.network.input_axes import is_gray_picture
 from cnnviz.network.map_places import MapPlace, map_places
 from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.predictions import ANSWERED, answer, as_predictions
@@ -336,7 +337,7 @@ def _traced(
         if not maps:
             raise LayerError(next(iter(left_out.values())))
         by_name = {call.name for call in calls if id(call.address) not in chosen}
-        places = _places(images, maps)
+        places = _places(network, images, maps)
         facts = _Facts(frozenset(by_name), left_out, places, units, None)
         if predict and "" in forward.calls:
             with suppress(LayerError):
@@ -357,9 +358,11 @@ def _traced(
 
 
 def _places(
-    images: Sequence[tf.Tensor], maps: Mapping[str, tf.Tensor]
+    network: Network, images: Sequence[tf.Tensor], maps: Mapping[str, tf.Tensor]
 ) -> dict[str, tuple[MapPlace, ...]]:
-    views = Views(images, without_gates=True)
+    # An image without an axis of channels has positions along both of its axes.
+    is_gray = len(images) == 1 and is_gray_picture(network, images[0].shape)
+    views = Views(images, dims=(1, 2) if is_gray else None, without_gates=True)
     depends = [Dependence([image]) for image in images]
     places = {}
     for name, tensor in maps.items():

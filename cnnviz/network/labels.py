@@ -81,8 +81,8 @@ def _from_json(path: Path, text: str) -> tuple[str, ...]:
         ) from None
     if numbers and numbers not in [list(range(i, i + len(numbers))) for i in (0, 1)]:
         raise ArgumentError(
-            f"{path} names {len(numbers)} classes from {numbers[0]} to {numbers[-1]}; "
-            "expected one for each number from 0, or from 1"
+            f"{path} names {len(numbers):,} classes from {numbers[0]} to "
+            f"{numbers[-1]}; expected one for each number from 0, or from 1"
         )
     names = [name[-1] if isinstance(name, list) and name else name for name in value]
     for name in names:
@@ -106,7 +106,7 @@ def head_labels(
     if len(labels) == 1 and (head.kind, head.classes) == ("sigmoid", 2):
         return f"not {labels[0]}", labels[0]
     warn(
-        f"the labels are left aside: there are {len(labels)}, and output "
+        f"the labels are left aside: there are {len(labels):,}, and output "
         f"'{head.name}' has {counted(head.classes, 'class')}"
     )
     return None

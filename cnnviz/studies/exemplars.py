@@ -56,6 +56,18 @@ class Exemplars(ArrayResult):
     constant: np.ndarray
     axes: int
 
+    @property
+    def tiles(self) -> np.ndarray:
+        """What `cnnviz.grid` draws: the images, `(k, count, h, w, c)`.
+
+        Raises:
+            ArgumentError: If they are signals.
+        """
+        if seen_axes(self.images.shape[2:], self.axes) == 1:
+            raise self._no_tiles()
+        has_channels = self.images.ndim > 2 + self.axes
+        return self.images if has_channels else self.images[..., np.newaxis]
+
     def take(self, rows: Sequence[int]) -> Exemplars:
         """Those of some of the channels, in the order of `rows`, their positions."""
         chosen = list(rows)

@@ -240,7 +240,7 @@ def _chosen_classes(
         usual = usual_classes(head)
         if len(usual) < head.classes:
             warn(
-                f"{len(usual)} of {head.classes} classes are drawn, spread evenly; "
+                f"{len(usual)} of {head.classes:,} classes are drawn, spread evenly; "
                 "name others, such as classes=[0, 1]"
             )
         return np.array(usual)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -279,6 +280,55 @@ def test_grids_lay_out_all_tiles_of_a_result(
     # Arrays of as many axes are not laid out by guess.
     with pytest.raises(ArgumentError, match=r"shape \(3, 2, 28, 28, 1\); expected"):
         cnnviz.grid(found.images)
+
+
+@pytest.fixture
+def waves() -> ImageModel:
+    layers = [
+        keras.Input((30, 2)),
+        keras.layers.Conv1D(3, 5, activation="relu", name="conv"),
+        keras.layers.GlobalAveragePooling1D(),
+        keras.layers.Dense(2),
+    ]
+    return cnnviz.load_model(keras.Sequential(layers), encoding="raw")
+
+
+@pytest.mark.parametrize(
+    "find",
+    [
+        pytest.param(lambda m, x: cnnviz.activations(m, x, ["conv"]), id="maps"),
+        pytest.param(lambda m, x: cnnviz.deconvnet(m, x, "conv"), id="deconvnet"),
+        pytest.param(lambda m, x: cnnviz.explain(m, x, [0, 1]), id="explain"),
+        pytest.param(lambda m, x: find_exemplars(m, x, "conv"), id="exemplars"),
+        pytest.param(lambda m, _: cnnviz.kernels(m, "conv"), id="kernels"),
+    ],
+)
+def test_grids_refuse_signals_which_have_pictures(waves: ImageModel, find: Any) -> None:
+    found = find(waves, np.random.default_rng(0).random((2, 30, 2), np.float32))
+    with pytest.raises(ArgumentError, match=r"no set of images .* its picture\(\)"):
+        cnnviz.grid(found)
+    assert found.picture().width > 100
+    assert np.asarray(found).size
+
+
+def test_grids_take_images_without_channels() -> None:
+    made = [
+        keras.layers.Conv2D(2, 3, activation="relu", name="conv"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(1, name="head"),
+    ]
+    layers = [keras.Input((8, 9)), keras.layers.Reshape((8, 9, 1)), *made]
+    gray = cnnviz.load_model(keras.Sequential(layers), encoding="unit")
+    usual = cnnviz.load_model(
+        keras.Sequential([keras.Input((8, 9, 1)), *made]), encoding="unit"
+    )
+    images = np.random.default_rng(0).random((2, 8, 9), np.float32)
+    for find in (cnnviz.deconvnet, find_exemplars):
+        drawn, expected = (
+            np.asarray(cnnviz.grid(find(model, given, layer="conv")))
+            for model, given in ((gray, images), (usual, images[..., None]))
+        )
+        np.testing.assert_array_equal(drawn, expected)
 
 
 def test_facts_are_a_list(model: ImageModel, digits: np.ndarray) -> None:

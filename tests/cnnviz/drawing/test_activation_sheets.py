@@ -302,6 +302,18 @@ def test_overlays_have_a_size_to_look_at(size: tuple[int, int, int]) -> None:
     assert 96 <= min(many.size) and many.size[0] * many.size[1] <= 2**25
 
 
+def test_long_images_below_overlays_are_no_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = noted(monkeypatch, activation_sheets)
+    image = np.tile(np.array([0, 1], np.float32), (3000, 6))[..., None]
+    activation_sheet(np.zeros((3000, 12, 2)), title="x", image=image)
+    tile = told["tiles"][0, ..., 0]
+    assert tile.shape == (1024, 8)
+    # Twelve columns on eight pixels: none is the mean of all.
+    assert np.abs(tile.mean(0) - 127.5).min() > 10
+
+
 def test_volumes_show_their_central_slice(monkeypatch: pytest.MonkeyPatch) -> None:
     told = noted(monkeypatch, activation_sheets)
     values = random(5, 6, 8, 3)

@@ -46,6 +46,21 @@ def test_channels_are_drawn_the_strongest_first() -> None:
     )
 
 
+def test_many_channels_have_rows_of_their_own() -> None:
+    image = np.ones((8, 8, 1), np.float32)
+    found = channel_attribution(network([1, 2, 3]), image)
+    many = replace(
+        found,
+        values=found.values.repeat(24, -1),
+        contributions=found.contributions.repeat(24, -1),
+    )
+    sheets = [channel_sheet(image, many, title="", count=n) for n in (9, 10, 64)]
+    side = 256 + 14
+    assert [sheet.width for sheet in sheets] == [18 + n * side for n in (10, 6, 10)]
+    heights = [sheet.height for sheet in sheets]
+    assert heights[0] + side < heights[1] < heights[2] - 5 * side
+
+
 def test_it_is_told_how_much_the_drawn_channels_are_of_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,9 +1,13 @@
 """Maps of evidence over volumes, and over images of many channels."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from cnnviz.drawing.evidence_panels import flatten
+from cnnviz.drawing.panels import Panel, panel_sheet
+from cnnviz.errors import ArgumentError
 
 
 def test_the_slice_of_a_volume_is_told() -> None:
@@ -68,4 +72,47 @@ def test_a_long_signal_keeps_its_spikes() -> None:
     assert row[[3750 * 1024 // 5000, 1250 * 1024 // 5000]].tolist() == [255, 0]
     assert abs(np.delete(row, [256, 768]) - 128).max() < 20
     (told,) = flat.told
-    assert told.startswith("5000 steps to the right, in each pixel the one farthest")
+    assert told.startswith("5,000 steps to the right, in each pixel the one farthest")
+
+
+def numbered(rows: int, count: int) -> list[list[Panel]]:
+    """Panels that hold their row and their place in it."""
+    tile = np.zeros((8, 8, 3), np.uint8)
+    return [
+        [Panel([f"{row}:{i}"], tile, None, "") for i in range(count)]
+        for row in range(rows)
+    ]
+
+
+def arranged(shape: tuple[int, ...], rows: int, count: int) -> list[str]:
+    """What stands in each row of a sheet of an image of a shape."""
+    axes = len(shape) - 1
+    flat = flatten(np.zeros(shape), [np.zeros((1, *shape[:axes]))], "")
+    panels, columns = flat.arranged(numbered(rows, count))
+    texts = ["".join(panel.lines) for panel in panels]
+    every = range(0, len(texts), columns)
+    return [" ".join(texts[start : start + columns]).strip() for start in every]
+
+
+def test_rows_of_more_than_ten_panels_go_on_below() -> None:
+    assert arranged((8, 8, 1), 2, 10) == [
+        " ".join(f"{row}:{i}" for i in range(10)) for row in range(2)
+    ]
+    assert arranged((8, 8, 1), 2, 11) == [
+        *("0:0 0:1 0:2 0:3 0:4 0:5", "0:6 0:7 0:8 0:9 0:10"),
+        *("1:0 1:1 1:2 1:3 1:4 1:5", "1:6 1:7 1:8 1:9 1:10"),
+    ]
+    # Of a signal each is a column, and eleven of them are six and five.
+    assert arranged((8, 1), 11, 3) == [
+        *(" ".join(f"{row}:{i}" for row in range(6)) for i in range(3)),
+        *(" ".join(f"{row}:{i}" for row in range(6, 11)) for i in range(3)),
+    ]
+
+
+def test_a_sheet_of_too_many_panels_is_refused() -> None:
+    panels = numbered(1, 6000)[0]
+    texts: dict[str, Any] = {"title": "", "subtitle": "", "texts": [], "columns": 10}
+    assert panel_sheet(panels[:1000], **texts).height < 2**14
+    expected = "6,000 panels make a sheet .* give fewer classes or fewer channels"
+    with pytest.raises(ArgumentError, match=expected):
+        panel_sheet(panels, **texts)

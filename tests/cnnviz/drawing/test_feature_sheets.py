@@ -146,7 +146,7 @@ def test_exemplars_of_signals_have_their_steps_to_the_right(kind: str) -> None:
         "vectors": (20, 1),
     }[kind]
     signals = np.random.default_rng(0).normal(size=(2, 2, steps, channels))
-    told = f"{steps} steps to the right"
+    told = f"{steps:,} steps to the right"
     if kind == "long":
         told += ", in each pixel the one farthest from the median"
     rows = []

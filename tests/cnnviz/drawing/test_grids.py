@@ -315,3 +315,15 @@ def test_labels_never_run_into_each_other(side: int) -> None:
             for left in (16, start):
                 found = strip[:, left : left + written]
                 np.testing.assert_array_equal(found, whole[16:37, 16 : 16 + written])
+
+
+def test_labels_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[object] = []
+
+    def drawing(label: object, *sizes: int) -> np.ndarray:
+        drawn.append(label)
+        return draw_line(label, *sizes)
+
+    monkeypatch.setattr("cnnviz.drawing.grids.draw_line", drawing)
+    grid(np.zeros((5, 1, 1)), labels=range(5))
+    assert drawn == [*range(5)]

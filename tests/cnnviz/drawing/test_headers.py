@@ -66,6 +66,16 @@ def test_photographs_keep_their_colors_and_their_shape(colormap: str | None) -> 
         assert np.abs(means).mean() < 6
 
 
+def test_long_pictures_are_no_lines() -> None:
+    seen = gradient(3, 160)
+    sheet = headed_grid(TILES, seen=seen, title="x", subtitle="")
+    place = rgb(sheet)[MARGIN:][:9, MARGIN:][:, :160]
+    np.testing.assert_array_equal(place, seen.repeat(3, 0))
+    turned = headed_grid(TILES, seen=seen.swapaxes(0, 1), title="x", subtitle="")
+    place = rgb(turned)[MARGIN:][:160, MARGIN:][:, :9]
+    np.testing.assert_array_equal(place, seen.repeat(3, 0).swapaxes(0, 1))
+
+
 def test_small_things_keep_their_color() -> None:
     noise = np.random.default_rng(0).integers(40, 160, (SIDE, SIDE, 1), np.uint8)
     seen = noise.repeat(3, -1)

@@ -146,6 +146,21 @@ def test_maps_of_panoramas_are_more_than_lines() -> None:
     assert (sheet[rows[0] : rows[0] + 15, left + 603 : -MARGIN] == 255).all()
 
 
+def test_tall_maps_are_more_than_lines_and_side_by_side() -> None:
+    values, image = maps(200, 4, 12), maps(200, 4, 1, seed=1)
+    sheet = np.asarray(index_sheet({"a": values}, image=image)).astype(int)
+    top, left = len(sheet) - MARGIN - 2 * (200 + GAP), MARGIN + NAMES
+    shown = sheet[top : top + 200, left : left + 8]
+    assert np.abs(shown - 255 * image.repeat(2, 1)).max() <= 1
+    top += 200 + GAP
+    order = np.argsort(-values.max((0, 1)))[:10]
+    for column, channel in enumerate(order):
+        own = values[..., channel]
+        levels = (own - own.min()) / (own.max() - own.min())
+        tile = sheet[top : top + 200, left + column * (8 + GAP) :][:, :8]
+        assert np.abs(tile - colorize(levels, "viridis").repeat(2, 1)).max() <= 4
+
+
 def test_channels_of_a_signal_are_rows_of_a_strip() -> None:
     values = maps(83, 4)
     values[[5, 6, 7, 8], range(4)] = [3, 5, 2, 4]

@@ -7,10 +7,10 @@ from cnnviz.drawing import (
     grid,
 )
 from cnnviz.drawing.layouts import (
+    Tiling,
     balanced_columns,
     break_rows,
-    lay_out,
-    room_for,
+    seen_size,
     tile_size,
 )
 from cnnviz.errors import ArgumentError
@@ -25,7 +25,8 @@ def numbered(count: int, height: int, width: int) -> np.ndarray:
 
 
 def scale_of(count: int, height: int, width: int) -> int:
-    return lay_out((count, height, width), None, None, gap=2, strip=21, label=28).scale
+    tiling = Tiling((count, height, width), gap=2, strip=21, label=28)
+    return tiling.layout().scale
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -43,26 +44,28 @@ def test_default_columns_are_nearly_square(count: int, columns: int) -> None:
 
 def test_no_number_of_tiles_makes_a_long_sheet_or_one_of_holes() -> None:
     for count in range(1, 600):
-        layout = lay_out((count, 28, 28), None, None, gap=2, strip=21, label=28)
+        layout = Tiling((count, 28, 28), gap=2, strip=21, label=28).layout()
         assert 0.8 < layout.width / layout.height < (2 if count > 10 else 2.6)
         assert layout.rows * layout.columns <= 1.2 * count
 
 
 def test_tiles_have_room_at_their_usual_size_if_not_all_have() -> None:
-    gaps = {"gap": 2, "strip": 21, "label": 30}
-    assert room_for((25_000, 1, 1), None, **gaps) == 25_000
-    count = room_for((100_000, 1, 1), None, **gaps)
-    layout = lay_out((count, 1, 1), None, None, **gaps)
-    assert layout.scale == lay_out((9, 1, 1), None, None, **gaps).scale == 32
+    def tiling(count: int, side: int = 1, columns: int | None = None) -> Tiling:
+        return Tiling((count, side, side), columns, gap=2, strip=21, label=30)
+
+    assert tiling(25_000).room() == 25_000
+    count = tiling(100_000).room()
+    layout = tiling(count).layout()
+    assert layout.scale == tiling(9).layout().scale == 32
     # In cells of 55x40 pixels, of which the last row is not full.
     assert 0.98 * 2**25 < count * 55 * 40 < 1.01 * 2**25
     # Below each other, and in rows of eight.
-    assert room_for((700, 1, 1), 1, **gaps) == (2**14 + 2) // 55
-    assert room_for((10_000, 1, 1), 8, **gaps) == (2**14 + 2) // 55 * 8
-    assert room_for((700, 4, 4), 1, **gaps) == (2**14 + 2) // (21 + 64 + 2)
-    for shape, columns in (((100_000, 1, 1), None), ((700, 4, 4), 1)):
+    assert tiling(700, columns=1).room() == (2**14 + 2) // 55
+    assert tiling(10_000, columns=8).room() == (2**14 + 2) // 55 * 8
+    assert tiling(700, 4, columns=1).room() == (2**14 + 2) // (21 + 64 + 2)
+    for large in (tiling(100_000), tiling(700, 4, columns=1)):
         with pytest.raises(ArgumentError, match="expected at most 16384 pixels"):
-            lay_out(shape, columns, None, **gaps)
+            large.layout()
 
 
 def test_a_row_is_no_longer_than_its_tiles() -> None:
@@ -117,6 +120,24 @@ def test_sizes_and_columns_by_hand() -> None:
     assert tile_size(100, 320, 320) == (100, 320)
     assert tile_size(100, 400, 320) == (80, 320)
     assert [balanced_columns(n) for n in (1, 10, 11, 21, 40)] == [1, 10, 6, 7, 10]
+
+
+@pytest.mark.parametrize(
+    ("size", "seen"),
+    [
+        ((84, 56), (72, 48)),
+        ((3, 9), (24, 72)),
+        ((8, 200), (16, 400)),  # as long as it has to be
+        ((5, 400), (10, 400)),  # no longer, but wider by a whole factor
+        ((3, 150), (12, 300)),  # twice as large, and as wide again
+        ((4, 4000), (8, 400)),
+    ],
+)
+def test_long_pictures_are_longer_and_no_lines(
+    size: tuple[int, int], seen: tuple[int, int]
+) -> None:
+    assert seen_size(*size, 72, 400) == seen
+    assert seen_size(*size[::-1], 72, 400) == seen[::-1]
 
 
 def test_rows_that_are_too_long_are_broken_together() -> None:

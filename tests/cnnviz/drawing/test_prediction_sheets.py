@@ -141,6 +141,20 @@ def test_the_image_stands_beside_its_bars() -> None:
     assert ((shown == 0) | (shown == 255)).all()
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_long_images_are_no_lines(turned: bool) -> None:
+    image = np.random.default_rng(0).integers(0, 2, (200, 4)).astype(np.float32)
+    shown = image.repeat(2, 1)
+    if turned:
+        image, shown = image.T, shown.T
+    found = replace(predictions([[0.5, 0.5]]), inputs=(image[None, ..., None],))
+    sheet = np.asarray(prediction_sheet(found))[..., 0] == 255
+    height, width = shown.shape
+    tops = range(len(sheet) - MARGIN - height + 1)
+    tiles = [sheet[i : i + height, MARGIN : MARGIN + width] for i in tops]
+    assert any((tile == shown).all() for tile in tiles)
+
+
 def test_wrong_arguments_are_refused() -> None:
     found = predictions([[0.5, 0.5]])
     with pytest.raises(ArgumentError, match=r"what ImageModel\.predict returns"):

@@ -379,7 +379,7 @@ def test_of_a_long_signal_the_strongest_steps_are_drawn(told: Told) -> None:
     projection_sheet(signal, own, title="conv", field=field)
     seen = told["tiles"][0][-1, :, 0]
     assert seen[1234 * 1024 // 5000] == 255
-    assert "5000 steps to the right, in each pixel" in told["subtitle"]
+    assert "5,000 steps to the right, in each pixel" in told["subtitle"]
     row = told["tiles"][0][0, :, 0]
     (column,) = np.flatnonzero(row != 128)
     assert row[column] == 0

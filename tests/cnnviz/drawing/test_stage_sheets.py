@@ -246,7 +246,7 @@ def test_of_a_long_signal_the_strongest_steps_are_drawn(told: Told) -> None:
     stage_sheet(signal, steps, title="conv", percentile=100)
     tiles = told["tiles"]
     assert tiles[3][1, 320, 0] == 255
-    assert "2000 steps to the right, in each pixel" in told["subtitle"]
+    assert "2,000 steps to the right, in each pixel" in told["subtitle"]
     assert tiles.shape[1:3] == (80, 640)
     assert told["columns"] == 2
     for tile, color in ((2, 255), (1, 0)):

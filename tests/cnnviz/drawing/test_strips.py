@@ -71,11 +71,11 @@ def test_long_headlines_lose_nothing() -> None:
     values[[285, 282, 281]] = 0.396, 0.313, 0.171
     names = [f"a class of some length, {i}" for i in range(1000)]
     sheet = activation_sheet(
-        values, title="predictions", labels=names, sort="strongest", max_channels=32
+        values, title="predictions", labels=names, sort="strongest", max_channels=20
     )
     text = np.asarray(sheet.convert("L"))
     short = activation_sheet(
-        values, title="predictions", sort="strongest", max_channels=32
+        values, title="predictions", sort="strongest", max_channels=20
     )
     assert sheet.height > short.height
     assert sheet.width <= 640 + 2 * MARGIN

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont, features
 
 from cnnviz.drawing import fonts, grid, headline, text
-from cnnviz.drawing.text import draw_line, wrap
+from cnnviz.drawing.text import draw_line, line_width, wrap
 from cnnviz.errors import CnnvizWarning
 from cnnviz.words import Label, Name
 
@@ -44,6 +44,24 @@ def test_long_labels_end_in_an_ellipsis() -> None:
         bottom[:, columns[-1] - np.ptp(dots) : columns[-1] + 1].any(axis=1),
         ellipsis.any(axis=1),
     )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "",
+            "7",
+            "incomprehensibilities of it",
+            "12 \u00b7 3.5",
+        ),
+        Label(Name("\u0627\u0633\u0645 \u0627\u0644\u0642\u0637", number=4), ": 98 %"),
+        Label(Name("mobilenet/block_1/conv", is_path=True), ": 98 %"),
+    ],
+)
+@pytest.mark.parametrize("width", [20, 90, 1000])
+def test_lines_are_as_wide_as_they_are_measured(line: str, width: int) -> None:
+    assert line_width(line, 11, width) == draw_line(line, 11, width).shape[1]
 
 
 @pytest.mark.parametrize("name", ["German short-haired pointer", "x" * 5000])

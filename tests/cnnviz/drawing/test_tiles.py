@@ -14,7 +14,7 @@ from cnnviz.drawing.tiles import (
     cut_out,
     cut_part,
     draw_frame,
-    fitted,
+    fitted_size,
     plain_picture,
     shrunk_size,
 )
@@ -227,8 +227,8 @@ def test_the_whole_has_no_frame() -> None:
 
 def test_sizes_by_hand() -> None:
     assert shrunk_size(3, 1000, 100) == (1, 100)
-    assert fitted(bytes_of(3, 4, 3), 160).shape == (120, 160, 3)
-    assert fitted(bytes_of(400, 200, 3), 160).shape == (160, 80, 3)
+    assert fitted_size(3, 4, 160) == (120, 160)
+    assert fitted_size(400, 200, 160) == (160, 80)
 
 
 @pytest.mark.parametrize("image", [5, None, np.zeros(3), "x"])

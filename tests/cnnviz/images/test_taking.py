@@ -106,6 +106,14 @@ def test_what_stands_for_1_is_up_to_the_type_of_each_image(given: Any) -> None:
     np.testing.assert_array_equal(raw, np.stack([np.float32(i) for i in TYPES]))
 
 
+@pytest.mark.parametrize("kind", [np.int32, np.int64, np.float64])
+def test_numbers_of_other_types_are_beside_bytes_what_they_are_alone(kind: Any) -> None:
+    counts = LEVELS[1].astype(kind)
+    np.testing.assert_array_equal(as_array([LEVELS[0], counts]), [UNIT[0], counts])
+    np.testing.assert_array_equal(as_array([counts, LEVELS[0]]), [counts, UNIT[0]])
+    np.testing.assert_array_equal(as_array([counts]), [counts])
+
+
 def test_numbers_of_a_row_are_no_images_of_several_types() -> None:
     row = as_array([np.uint8(200), np.float32(0.5)], rank=1)
     np.testing.assert_array_equal(row, [200, 0.5])

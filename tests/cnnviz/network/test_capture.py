@@ -673,6 +673,33 @@ def test_maps_of_a_second_picture_are_laid_over_that(k: ModuleType) -> None:
 
 
 @GENERATIONS
+def test_maps_of_images_without_channels_are_laid_over_them(k: ModuleType) -> None:
+    image = RNG.random((1, 20, 24), np.float32)
+    conv = k.layers.Conv2D(3, 5, strides=2, name="conv")
+    without = k.Sequential([k.Input((20, 24)), k.layers.Reshape((20, 24, 1)), conv])
+    usual = k.Sequential([k.Input((20, 24, 1)), conv])
+    found, expected = (
+        activations(load_model(network, encoding="unit"), given, ["conv"])
+        for network, given in ((without, image), (usual, image[..., None]))
+    )
+    for over in (True, False):
+        drawn, wanted = (f.picture(overlay=over) for f in (found, expected))
+        np.testing.assert_array_equal(np.asarray(drawn), np.asarray(wanted))
+
+
+@GENERATIONS
+@pytest.mark.parametrize("shape", [(12, 3), (12, 12, 4)])
+def test_an_overlay_over_what_is_no_picture_is_told(
+    k: ModuleType, shape: tuple[int, ...]
+) -> None:
+    conv = k.layers.Conv1D if len(shape) == 2 else k.layers.Conv2D
+    network = k.Sequential([k.Input(shape), conv(2, 3, name="conv")])
+    found = activations(network, RNG.random((1, *shape), np.float32), ["conv"])
+    with pytest.warns(CnnvizWarning, match="takes no picture of 1 or 3 channels"):
+        found.picture(overlay=True)
+
+
+@GENERATIONS
 def test_layers_without_maps_look_the_same_with_overlay(k: ModuleType) -> None:
     inputs = k.Input((6, 8, 3))
     mean = k.layers.GlobalAveragePooling2D(name="mean")(inputs)
