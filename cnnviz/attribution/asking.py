@@ -241,8 +241,8 @@ def _region(
     image = min(arrays, key=is_no_picture)
     axes = max(1, len(pixels_of(model.network, image.shape)))
     array = np.atleast_1d(numbers_of("region", region, _expected(axes)))
-    sizes = array.shape
-    fits = sizes == (axes,) or array.ndim == axes + 1
+    sizes, is_whole = array.shape, array.dtype.kind in "iu"
+    fits = (is_whole and sizes == (axes,)) or array.ndim == axes + 1
     fits = fits or (array.ndim == axes and sizes[0] != count)
     # An output of frames or columns has other axes than its picture, and a vector has
     # none, of which the network may make a picture.
@@ -250,7 +250,7 @@ def _region(
         axes = _axes_of_output(model, arrays, head) or axes
     expected = _expected(axes)
     # In a signal several numbers are weights of its steps.
-    if array.dtype.kind in "iu" and array.ndim == 1 and (axes > 1 or len(array) == 1):
+    if is_whole and array.ndim == 1 and (axes > 1 or len(array) == 1):
         return tuple(int(i) for i in array), None
     if array.ndim not in (axes, axes + 1):
         raise unfit("region", region, expected)

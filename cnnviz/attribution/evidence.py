@@ -47,7 +47,7 @@ class Evidence(ArrayResult):
         error: `(n, k)` the relative error of that sum; NaN where it is no sum.
         layer: The path of the layer that was looked at; empty for pixels.
         head: The name of the output.
-        heads: The names of all outputs of the network.
+        heads: The names of the outputs of the network that are heads.
         kind: What its values are: `softmax`, `sigmoid` or `linear`.
         against: The number of the class that the others are compared with, or None.
         against_name: Its name; empty if there is none.

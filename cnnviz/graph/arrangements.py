@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from cnnviz.graph.channels import channel_dim
+from cnnviz.graph.constants import known_element
 from cnnviz.graph.extents import Extent, Unknown, element_of, value_of
 
 
@@ -73,7 +75,7 @@ def reshaped(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     Row by row, dimensions are joined or split between two places where equally many
     elements follow.
     """
-    old, new = tensor.op.inputs[0].shape.as_list(), tensor.shape.as_list()
+    old, new = tensor.op.inputs[0].shape.as_list(), _sizes(tensor)
     sizes, place = extent.fold or ((old[extent.dim],), 0)
     old[extent.dim : extent.dim + 1] = sizes
     moving = extent.dim + place
@@ -117,6 +119,20 @@ def reshaped(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
         return replace(extent.summed(tensor.op.inputs[0].shape), dim=begin)
     block = math.prod(new[begin + 1 : end])
     return replace(extent, dim=begin, fold=None).window(block, 0, block - 1)
+
+
+def _sizes(made: tf.Tensor) -> list[Any]:
+    """The sizes of what a reshape makes; None for one that is unknown.
+
+    Dense layers compute that of features beside the unknown number of rows.
+    """
+    computed = (
+        known_element(made.op.inputs[1], [dim]) for dim in range(made.shape.rank)
+    )
+    return [
+        asked if size is None and asked != -1 else size
+        for size, asked in zip(made.shape, computed, strict=True)
+    ]
 
 
 def transposed(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -99,6 +100,18 @@ def known_element(tensor: tf.Tensor, index: Sequence[int]) -> int | None:
     if operation.type == "StridedSlice":
         place = _before_slicing(operation, index)
         return None if place is None else known_element(operation.inputs[0], place)
+    if operation.type == "Shape" and operation.inputs[0].shape.rank is not None:
+        return operation.inputs[0].shape[index[0]]
+    if operation.type == "GatherV2" and tensor.shape.rank == 1:
+        places, axis = map(known_value, operation.inputs[1:])
+        if places is None or axis != 0:
+            return None
+        return known_element(operation.inputs[0], [int(places[index[0]])])
+    if operation.type == "Prod" and operation.inputs[0].shape.rank == 1:
+        count = operation.inputs[0].shape[0] or 0
+        factors = [known_element(operation.inputs[0], [i]) for i in range(count)]
+        told = [factor for factor in factors if factor is not None]
+        return math.prod(told) if told and len(told) == count else None
     if operation.type in _ELEMENTWISE:
         parts = [
             known_element(t, index[len(index) - (t.shape.rank or 0) :])

@@ -207,10 +207,14 @@ class ViewsOfAxes(Views):
     """Along which dimensions of tensors positions lie, wherever along these."""
 
     def _made_of(self, tensor: tf.Tensor, seen: list[View]) -> View:
-        if tensor.op.type in _ALONG_AXES and seen[0]:
-            if tensor.op.inputs[0].shape.rank == tensor.shape.rank:
-                return seen[0]
-        return super()._made_of(tensor, seen)
+        try:
+            return super()._made_of(tensor, seen)
+        except Unknown:
+            op, rank = tensor.op, tensor.shape.rank
+            is_along = op.type in _ALONG_AXES and op.inputs[0].shape.rank == rank
+            if not (is_along and seen[0]):
+                raise
+            return seen[0]
 
 
 class _ViewsOfUnits(Views):
@@ -446,7 +450,10 @@ _RULES: dict[str, _Rule] = {
     "Transpose": arrangements.transposed,
     "Unpack": arrangements.unstacked,
 }
-_ALONG_AXES = ("GatherV2", "ScaleAndTranslate")
+_ALONG_AXES = frozenset(
+    """GatherV2 MirrorPad Pad PadV2 ResizeBicubic ResizeBilinear ResizeNearestNeighbor
+    ScaleAndTranslate Slice StridedSlice""".split()
+)
 """Operations that may move positions in no known way, but along their axes."""
 _RULES_OF_VIEWS: dict[str, Callable[[tf.Tensor, list[View]], View]] = {
     "ConcatV2": _concatenated,

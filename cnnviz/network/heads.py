@@ -17,9 +17,9 @@ import tensorflow as tf
 
 from cnnviz.arguments import name_or_number
 from cnnviz.errors import LayerError
-from cnnviz.graph.extents import NOWHERE, moving
+from cnnviz.graph.extents import NOWHERE
 from cnnviz.graph.logits import Squashing, find_logits, softmax_axes
-from cnnviz.graph.receptive_fields import Views, order_of
+from cnnviz.graph.receptive_fields import Views
 from cnnviz.network.input_axes import is_gray_picture
 from cnnviz.network.layout import (
     displayed,
@@ -214,10 +214,11 @@ def _with_units(
     size = tuple(head.logits.shape[1:])
     if head.kind == "softmax" or len(size) < 2:
         return head
-    view = moving(views(head.logits) or [])
+    view = views(head.logits) or []
     # Classes that are laid beside the columns are no positions.
     is_folded = any(extent.fold for extent in view)
-    if is_folded or order_of(view, range(1, len(size) + 1)) is None:
+    dims = {extent.dim for extent in view} - {NOWHERE}
+    if is_folded or dims != {*range(1, len(size) + 1)}:
         is_map = None not in size and size in mask_sizes(network, shapes)
         if not is_map:
             return head

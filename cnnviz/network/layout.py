@@ -86,7 +86,8 @@ def is_tensor_channels_first(network: Network, tensor: tf.Tensor) -> bool:
 
     In a network that turns its images the last operation that tells it counts. What
     dense and recurrent layers make of maps has its channels last. Of maps that are made
-    of vectors no operation tells it, but their sizes may: most maps are square.
+    of vectors or steps no operation tells it, but their sizes may: most maps are
+    square.
     """
     if tensor.shape.rank not in _ranks_of_maps(network):
         return False
@@ -105,7 +106,7 @@ def is_tensor_channels_first(network: Network, tensor: tf.Tensor) -> bool:
             orders = [order_to_last(rank), order_to_first(rank)]
             if order is not None and [*order] in orders:
                 if rank > 3:
-                    return orders.index([*order]) == 1
+                    return (orders.index([*order]) == 1) != turned
                 turned, is_given = not turned, False  # one order is both
         if has_layout(op):
             return is_op_channels_first(op) != turned
@@ -116,7 +117,7 @@ def is_tensor_channels_first(network: Network, tensor: tf.Tensor) -> bool:
         given = [t for t in op.inputs if t.shape.rank in ranks]
         if not given:
             told = _are_square_maps_first(source)
-            return filters_first != turned if told is None else told
+            return (filters_first if told is None else told) != turned
         source = given[0]
 
 
@@ -186,13 +187,13 @@ def _puts_features_last(tensor: tf.Tensor) -> bool:
 
 
 def _are_square_maps_first(tensor: tf.Tensor) -> bool | None:
-    """Whether maps that a reshape makes of vectors have channels first.
+    """Whether maps that a reshape makes of vectors or steps have channels first.
 
     None if it makes none, or if they are square in both layouts, or in none. Rows of
     one number are no squares.
     """
     op, shape = tensor.op, tensor.shape
-    if op.type != "Reshape" or op.inputs[0].shape.rank != 2 or shape[1] == 1:
+    if op.type != "Reshape" or op.inputs[0].shape.rank not in (2, 3) or shape[1] == 1:
         return None
     first, last = (len({*sizes}) == 1 for sizes in (shape[2:], shape[1:-1]))
     return None if first == last else first

@@ -58,7 +58,7 @@ class Predictions(ArrayResult):
         labels: The names of the classes; None if they are not known.
         inputs: The images, before they are encoded: an array `(n, ...)` for each input
             of the network that is not held.
-        heads: The names of all outputs of the network.
+        heads: The names of the outputs of the network that are heads.
         has_positions: Whether the output has several positions, of which `values` is
             the mean.
     """

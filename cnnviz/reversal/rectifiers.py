@@ -110,7 +110,8 @@ def _rectified_and_scaled(
 ) -> Step:
     """A rectifier written out, with what it is multiplied by.
 
-    Where it is shut for what is large, as `x * sigmoid(-x)` is, it rectifies `-x`.
+    Where it is more open for what is small than for what is large, as `x * sigmoid(-x)`
+    is, it rectifies `-x`.
 
     Args:
         walk: The walk.
@@ -124,7 +125,7 @@ def _rectified_and_scaled(
         above, below = (
             gates.slope(walk, grows, given, end) for end in (gates.FAR, -gates.FAR)
         )
-        is_upright = above != 0
+        is_upright = tf.abs(above) >= tf.abs(below)
         scale = tf.where(is_upright, above, -below)
         r = tf.nn.relu(r * scale)
         if walk.guided:

@@ -207,7 +207,7 @@ def input_specs(network: Network) -> list[InputSpec] | None:
         return None  # of several arguments Keras keeps the shape of the first
     specs = []
     for name, shape in shapes.items():
-        if not all(n is None or isinstance(n, int) for n in shape):
+        if shape is None or not all(n is None or isinstance(n, int) for n in shape):
             return None  # a structure of inputs that the model alone understands
         specs.append(
             InputSpec(name.removesuffix("_shape"), (None, *shape[1:]), "float32")

@@ -621,25 +621,29 @@ class TestPixelClasses:
             with pytest.raises(ArgumentError, match=told):
                 explain(raw(network), images, [1], region=wrong)
 
-    def test_regions_have_the_axes_of_the_output(self, k: ModuleType) -> None:
+    # As many columns as a position in the image has numbers may be weighted, too.
+    @pytest.mark.parametrize("columns", [8, 2])
+    def test_regions_have_the_axes_of_the_output(
+        self, k: ModuleType, columns: int
+    ) -> None:
         layers = k.layers
         network = sequential(
             k,
-            (6, 8, 1),
+            (6, columns, 1),
             layers.Conv2D(2, 3, padding="same"),
             layers.Permute((2, 1, 3)),
-            layers.Reshape((8, 12)),
+            layers.Reshape((columns, 12)),
             layers.Dense(3),
         )
         network = randomized(network, seed=4)
-        images = np.random.default_rng(3).random((2, 6, 8, 1), np.float32)
+        images = np.random.default_rng(3).random((2, 6, columns, 1), np.float32)
         frames = np.asarray(network(images))[..., 1]
-        weights = np.arange(8.0)
+        weights = np.arange(float(columns))
         for region, expected in (
-            (5, frames[:, 5]),
+            (1, frames[:, 1]),
             (weights, frames @ weights / weights.sum()),
-            (weights > 5, frames[:, 6:].mean(1)),
-            (np.eye(8)[:2], frames[[0, 1], [0, 1]]),
+            (weights > 0, frames[:, 1:].mean(1)),
+            (np.eye(columns)[:2], frames[[0, 1], [0, 1]]),
         ):
             found = explain(raw(network), images, [1], region=region, method="gradient")
             close(found.scores[:, 0], expected, 1e-5)

@@ -397,6 +397,37 @@ def test_columns_of_masks_of_any_size_are_no_classes(
 
 
 @GENERATIONS
+def test_columns_of_a_mask_of_one_frame_are_no_classes(k: Any) -> None:
+    class Last(k.layers.Layer):
+        def call(self, maps: Any) -> Any:
+            return maps[:, -1, ..., 0]
+
+    convolution = k.layers.Conv3D(1, 2, padding="same")
+    model = k.Sequential([k.Input((3, 4, 5, 2)), convolution, Last()])
+    shown = np.random.default_rng(0).random((2, 3, 4, 5, 2), np.float32)
+    found = load_model(model, encoding="unit").predict(shown)
+    mean = np.asarray(model(shown)).mean((1, 2))[:, None]
+    np.testing.assert_allclose(found.values, mean, rtol=1e-4, atol=1e-6)
+
+
+@GENERATIONS
+@pytest.mark.parametrize("makes_mask", [True, False])
+def test_positions_are_told_behind_dense_layers(k: Any, makes_mask: bool) -> None:
+    layers = k.layers
+    shown = np.random.default_rng(0).random((2, 8, 12, 2), np.float32)
+    parts = [layers.Reshape((24, 2)), layers.Dense(1), layers.Reshape((4, 6))]
+    if not makes_mask:
+        parts = [layers.Permute((2, 1, 3)), layers.Reshape((6, 8)), layers.Dense(3)]
+        parts += [layers.Permute((2, 1))]
+    maps = layers.Conv2D(2, 2, strides=2)
+    model = k.Sequential([k.Input((8, 12, 2)), maps, *parts])
+    found = load_model(model, encoding="unit").predict(shown)
+    own = np.asarray(model(shown))
+    expected = own.mean((1, 2))[:, None] if makes_mask else own.mean(2)
+    np.testing.assert_allclose(found.values, expected, rtol=1e-4, atol=1e-6)
+
+
+@GENERATIONS
 def test_classes_beside_columns_are_no_mask(k: Any) -> None:
     image = k.Input((6, 6, 2))
     maps = k.layers.Conv2D(2, 2, 2)(image)

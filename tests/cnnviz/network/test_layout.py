@@ -400,6 +400,20 @@ def recurrent(side: Side, x: Any) -> Any:
     return side.turned_first(layers.ReLU(name="normal")(x))
 
 
+def pooled(side: Side, x: Any) -> Any:
+    x = getattr(side.layers, f"MaxPooling{side.dims}D")(2, **side.format)(x)
+    x = side.layers.Activation("tanh", name="features")(side.turned_last(x))
+    return side.turned_first(side.layers.ReLU(name="normal")(x))
+
+
+def patches(side: Side, x: Any) -> Any:
+    x = side.layers.AveragePooling2D((5, 6), **side.format)(x)
+    x = side.layers.Reshape((4, 6))(side.turned_last(x))
+    x = side.layers.Dense(5, name="features")(x)
+    x = side.layers.Reshape((2, 2, 5), name="maps")(x)
+    return side.turned_first(side.layers.ReLU(name="normal")(x))
+
+
 @GENERATIONS
 @pytest.mark.parametrize(
     ("size", "middle"),
@@ -408,7 +422,11 @@ def recurrent(side: Side, x: Any) -> Any:
             ((10, 12), middle)
             for middle in (decoded, decoded_and_turned, gated, shifted, dense, tokens)
         ),
-        *(((12,), middle) for middle in (decoded, gated, dense, attended, recurrent)),
+        *(((10, 12), middle) for middle in (pooled, patches)),
+        *(
+            ((12,), middle)
+            for middle in (decoded, gated, dense, attended, recurrent, pooled)
+        ),
         *(((None, None), middle) for middle in (decoded, gated, tokens)),
         ((None,), recurrent),
     ],

@@ -1,5 +1,6 @@
 """Products on the way back: one factor is a gate, or they are refused."""
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -116,6 +117,26 @@ class TestPreprocessing:
         r = np.array([[[[1.0, 2.0], [3.0, 5.0], [7.0, 9.0]]]], np.float32)
         found = pulled(lambda x: tf.gather(x, [0, 1, 0], axis=2) * [9.0, -9.0], x, r)
         close(found, [[[[8.0, -11.0], [3.0, -5.0]]]])
+
+    @pytest.mark.parametrize(
+        "front",
+        [
+            keras.layers.Resizing(3, 3, crop_to_aspect_ratio=True),
+            tf_keras.layers.Resizing(3, 3, crop_to_aspect_ratio=True),
+            lambda x: tf.image.resize_with_pad(x, 3, 3),
+            lambda x: tf.image.resize_with_crop_or_pad(x, 3, 3),
+        ],
+        ids=["crop", "crop of Keras 2", "pad", "crop or pad"],
+    )
+    def test_a_tint_is_told_behind_images_that_are_brought_to_a_size(
+        self, front: Callable[[tf.Tensor], tf.Tensor]
+    ) -> None:
+        rng = np.random.default_rng(3)
+        x = rng.random((1, 6, 4, 3), np.float32)
+        r = rng.normal(size=(1, 3, 3, 3)).astype(np.float32)
+        scale = np.array([9.0, -9.0, 3.0], np.float32)
+        found = pulled(lambda x: front(x) * scale, x, r)
+        close(found, pulled(front, x, r * np.sign(scale)), rtol=1e-5)
 
 
 class TestGates:

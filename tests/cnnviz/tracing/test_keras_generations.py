@@ -110,6 +110,23 @@ def test_arguments_that_a_network_can_do_without_are_no_inputs() -> None:
     np.testing.assert_allclose(found, network.maps(A), rtol=1e-5, atol=1e-6)
 
 
+@GENERATIONS
+@pytest.mark.filterwarnings("ignore:.*unbuilt state")  # which the call then builds
+def test_a_network_may_hand_its_arguments_on(k: Any) -> None:
+    class Net(k.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.maps = k.layers.Conv2D(2, 3, name="maps")
+
+        def call(self, *args: Any, **_: Any) -> Any:
+            return self.maps(*args)
+
+    network = Net()
+    expected = network(A)
+    found = activations(network, A, ["maps"])["maps"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_arrays_of_a_list_stay_in_it() -> None:
     network = subclassed(keras, lambda inputs: inputs[1] - inputs[0])
     assert packed(network, [A, B]) == [[A, B]]
