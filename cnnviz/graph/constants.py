@@ -85,11 +85,11 @@ def known_element(tensor: tf.Tensor, index: Sequence[int]) -> int | None:
     Returns:
         The element; None if it depends on what is fed.
     """
-    value: Any = tf.get_static_value(tensor, partial=True)
-    if value is not None:
-        element = np.asarray(value, object)[tuple(index)]
-        if element is not None:
-            return int(element)
+    element: Any = tf.get_static_value(tensor, partial=True)
+    for place in index:
+        element = None if element is None else element[place]
+    if element is not None:
+        return int(element)
     operation = tensor.op
     if operation.type == "Identity":
         return known_element(operation.inputs[0], index)
@@ -102,11 +102,12 @@ def known_element(tensor: tf.Tensor, index: Sequence[int]) -> int | None:
         return None if place is None else known_element(operation.inputs[0], place)
     if operation.type == "Shape" and operation.inputs[0].shape.rank is not None:
         return operation.inputs[0].shape[index[0]]
-    if operation.type == "GatherV2" and tensor.shape.rank == 1:
+    if operation.type == "GatherV2":
         places, axis = map(known_value, operation.inputs[1:])
         if places is None or axis != 0:
             return None
-        return known_element(operation.inputs[0], [int(places[index[0]])])
+        place = int(places[tuple(index[: places.ndim])])
+        return known_element(operation.inputs[0], [place, *index[places.ndim :]])
     if operation.type == "Prod" and operation.inputs[0].shape.rank == 1:
         count = operation.inputs[0].shape[0] or 0
         factors = [known_element(operation.inputs[0], [i]) for i in range(count)]

@@ -18,6 +18,9 @@ CASES: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "packed": lambda _: tf.stack([TABLE[0], TABLE[2]], axis=1),
     "arithmetic": lambda _: (tf.constant(TABLE) - 7) % 5 + 2 * TABLE,
     "clipped": lambda _: tf.minimum(tf.maximum(TABLE, 3), 8),
+    "gathered": lambda size: tf.gather([[size, 3], [5, 7]], [[1, 1]]),
+    "one gathered": lambda size: tf.gather([[size, 3], [5, 7]], 1),
+    "below an unknown row": lambda size: tf.stack([[7], size[tf.newaxis]])[:1],
     "beside the unknown": lambda size: tf.stack([2 - size * 0 + 3, 7, 9 + size])[1:2],
 }
 
