@@ -86,8 +86,7 @@ def is_tensor_channels_first(network: Network, tensor: tf.Tensor) -> bool:
 
     In a network that turns its images the last operation that tells it counts. What
     dense and recurrent layers make of maps has its channels last. Of maps that are made
-    of vectors or steps no operation tells it, but their sizes may: most maps are
-    square.
+    of vectors or steps no operation tells it, but their sizes may.
     """
     if tensor.shape.rank not in _ranks_of_maps(network):
         return False
@@ -116,7 +115,7 @@ def is_tensor_channels_first(network: Network, tensor: tf.Tensor) -> bool:
         ranks = {rank, rank + 1} if op.type == "Squeeze" else {rank}
         given = [t for t in op.inputs if t.shape.rank in ranks]
         if not given:
-            told = _are_square_maps_first(source)
+            told = _are_made_first(source)
             return (filters_first if told is None else told) != turned
         source = given[0]
 
@@ -186,17 +185,20 @@ def _puts_features_last(tensor: tf.Tensor) -> bool:
     return is_of_vectors and op.inputs[0].shape[-1] == tensor.shape[-1]
 
 
-def _are_square_maps_first(tensor: tf.Tensor) -> bool | None:
+def _are_made_first(tensor: tf.Tensor) -> bool | None:
     """Whether maps that a reshape makes of vectors or steps have channels first.
 
-    None if it makes none, or if they are square in both layouts, or in none. Rows of
-    one number are no squares.
+    Of steps it keeps the axis of channels, unless it adds an axis of one; else most
+    maps are square, of which rows of one number are none. None if it makes no maps, or
+    if neither tells it.
     """
     op, shape = tensor.op, tensor.shape
     if op.type != "Reshape" or op.inputs[0].shape.rank not in (2, 3) or shape[1] == 1:
         return None
-    first, last = (len({*sizes}) == 1 for sizes in (shape[2:], shape[1:-1]))
-    return None if first == last else first
+    given = op.inputs[0].shape
+    kept = [1 not in [*shape[1:]] and given[dim] == shape[dim] for dim in (1, -1)]
+    square = [len({*sizes}) == 1 for sizes in (shape[2:], shape[1:-1])]
+    return next((first for first, last in (kept, square) if first != last), None)
 
 
 def displayed(tensor: tf.Tensor, *, channels_first: bool) -> tf.Tensor:

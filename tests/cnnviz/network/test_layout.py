@@ -414,6 +414,14 @@ def patches(side: Side, x: Any) -> Any:
     return side.turned_first(side.layers.ReLU(name="normal")(x))
 
 
+def rows(side: Side, x: Any) -> Any:
+    """Positions in a row and back, of as many channels as maps are high."""
+    x = side.layers.Conv2D(5, 2, strides=2, **side.format)(x)
+    x = side.layers.ReLU()(side.layers.Reshape(side.shape(5, 30))(x))
+    x = side.layers.Reshape(side.shape(5, 5, 6), name="maps")(x)
+    return side.layers.ReLU(name="normal")(x)
+
+
 @GENERATIONS
 @pytest.mark.parametrize(
     ("size", "middle"),
@@ -422,7 +430,7 @@ def patches(side: Side, x: Any) -> Any:
             ((10, 12), middle)
             for middle in (decoded, decoded_and_turned, gated, shifted, dense, tokens)
         ),
-        *(((10, 12), middle) for middle in (pooled, patches)),
+        *(((10, 12), middle) for middle in (pooled, patches, rows)),
         *(
             ((12,), middle)
             for middle in (decoded, gated, dense, attended, recurrent, pooled)
