@@ -86,8 +86,8 @@ def known_element(tensor: tf.Tensor, index: Sequence[int]) -> int | None:
         The element; None if it depends on what is fed.
     """
     element: Any = tf.get_static_value(tensor, partial=True)
-    for place in index:
-        element = None if element is None else element[place]
+    for i in index:
+        element = None if element is None else element[i]
     if element is not None:
         return int(element)
     operation = tensor.op
@@ -106,8 +106,8 @@ def known_element(tensor: tf.Tensor, index: Sequence[int]) -> int | None:
         places, axis = map(known_value, operation.inputs[1:])
         if places is None or axis != 0:
             return None
-        place = int(places[tuple(index[: places.ndim])])
-        return known_element(operation.inputs[0], [place, *index[places.ndim :]])
+        first = int(places[tuple(index[: places.ndim])])
+        return known_element(operation.inputs[0], [first, *index[places.ndim :]])
     if operation.type == "Prod" and operation.inputs[0].shape.rank == 1:
         count = operation.inputs[0].shape[0] or 0
         factors = [known_element(operation.inputs[0], [i]) for i in range(count)]
