@@ -433,9 +433,7 @@ def _class_counts(
     `(n,)` is one number for each image, and of `(n, a, b)` only the graph tells which
     are the classes, if it is no mask.
     """
-    if len(shape) == 1:
-        yield 1
-    elif shape[1:] in masks:
+    if len(shape) == 1 or shape[1:] in masks:
         yield 1
     elif len(shape) == 3:
         yield from (shape[2], shape[1], 1)

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     import h5py
 
 _LOCK = threading.RLock()
-_OLD = (
-    "_layer_checkpoint_dependencies"  # the folder of layers in early files of Keras 3
-)
+# The folder of layers in files of Keras 2.13.
+_OLD = "_layer_checkpoint_dependencies"
 _NO_LAYERS = {"metrics", "optimizer", "seed_generator"}
 
 
@@ -62,7 +61,7 @@ def all_read(network: Network) -> Iterator[None]:
         )
 
 
-def _layers(file: h5py.File) -> Iterator[str]:
+def _layers(file: h5py.File) -> list[str]:
     """The paths of the layers that have weights in a file."""
     import h5py
 
@@ -75,4 +74,4 @@ def _layers(file: h5py.File) -> Iterator[str]:
             found.append("/".join(parts))
 
     file.visititems(look)
-    yield from found
+    return found
