@@ -49,18 +49,16 @@ def test_long_labels_end_in_an_ellipsis() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        *(
-            "",
-            "7",
-            "incomprehensibilities of it",
-            "12 \u00b7 3.5",
-        ),
+        "",
+        "7",
+        "incomprehensibilities of it",
+        "12 \u00b7 3.5",
         Label(Name("\u0627\u0633\u0645 \u0627\u0644\u0642\u0637", number=4), ": 98 %"),
         Label(Name("mobilenet/block_1/conv", is_path=True), ": 98 %"),
     ],
 )
 @pytest.mark.parametrize("width", [20, 90, 1000])
-def test_lines_are_as_wide_as_they_are_measured(line: str, width: int) -> None:
+def test_lines_are_as_wide_as_they_are_measured(line: object, width: int) -> None:
     assert line_width(line, 11, width) == draw_line(line, 11, width).shape[1]
 
 
