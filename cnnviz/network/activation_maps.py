@@ -198,7 +198,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
                 values = np.moveaxis(values, place.order, range(len(place.order)))
                 options = {"field": place.field, **options}
             break
-        if overlay and seen is None:
+        if overlay and seen is None and values.ndim > 1:
             warn(
                 "maps are laid over nothing: the network takes no picture of 1 or 3 "
                 "channels"

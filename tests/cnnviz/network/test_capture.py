@@ -693,10 +693,14 @@ def test_an_overlay_over_what_is_no_picture_is_told(
     k: ModuleType, shape: tuple[int, ...]
 ) -> None:
     conv = k.layers.Conv1D if len(shape) == 2 else k.layers.Conv2D
-    network = k.Sequential([k.Input(shape), conv(2, 3, name="conv")])
-    found = activations(network, RNG.random((1, *shape), np.float32), ["conv"])
-    with pytest.warns(CnnvizWarning, match="takes no picture of 1 or 3 channels"):
-        found.picture(overlay=True)
+    layers = [conv(2, 3, name="conv"), k.layers.Flatten(name="units")]
+    network = k.Sequential([k.Input(shape), *layers])
+    found = activations(network, RNG.random((1, *shape), np.float32), ["conv", "units"])
+    expected = "takes no picture of 1 or 3 channels"
+    with pytest.warns(CnnvizWarning, match=expected) as told:
+        for layer in found:
+            found.picture(layer, overlay=True)
+    assert len(told) == 1  # units have no maps
 
 
 @GENERATIONS
