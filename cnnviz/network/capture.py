@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -96,7 +96,7 @@ def activation_batches(
         batches: Images as `activations` takes them, one batch after the other; of an
             array `(n, h, w, c)` each image is a batch. One image is the only batch. Of
             pairs in a data set or a generator, such as `(images, labels)`, the first is
-            taken.
+            taken; a tuple of single images is a batch.
         layers: One or several layers, as `activations` takes them: paths, kinds, globs,
             the layers themselves, or their numbers in `network.layers`. None means
             every convolution and pooling layer.
@@ -119,11 +119,21 @@ def activation_batches(
     axes = len(known.input_shape or (None, None, None))
     if not is_several(batches) and getattr(batches, "ndim", 0) <= axes:
         batches = [batches]  # one image, of which rows are no batches
-    takes_pairs = is_many(batches) and len(known.inputs or [0]) == 1
+    takes_pairs = is_many(batches) and len(known.inputs or ()) == 1
     prepared = (
-        known.prepare(first_of(images) if takes_pairs else images) for images in batches
+        known.prepare(_of_pair(images, axes) if takes_pairs else images)
+        for images in batches
     )
     yield from _captured(asked, prepared, note)
+
+
+def _of_pair(batch: Any, axes: int) -> Any:
+    """The first of a pair; what is none, as a tuple of images with `axes`, as it is."""
+    if not isinstance(batch, tuple):
+        return batch
+    forms = {(type(item), getattr(item, "shape", None)) for item in batch}
+    are_images = len(forms) == 1 and getattr(batch[0], "ndim", 0) <= axes
+    return batch if are_images else first_of(batch)
 
 
 class _Asked(NamedTuple):

@@ -155,9 +155,10 @@ def test_of_pairs_in_a_data_set_the_images_are_taken() -> None:
     for batches in (pairs, iter([(images[:3], images[:3]), (images[3:], None)])):
         found = [maps["maps"] for maps in activation_batches(network, batches)]
         np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-5)
-    together = (images[0], images[1])  # images in a tuple, given in a list of batches
-    (maps,) = activation_batches(network, [together], "maps")
-    np.testing.assert_allclose(maps["maps"], expected[:2], rtol=1e-5)
+    together = (images[0], images[1])
+    for batches in ([together], iter([together])):
+        (maps,) = activation_batches(network, batches, "maps")
+        np.testing.assert_allclose(maps["maps"], expected[:2], rtol=1e-5)
     both = keras.Input((6, 6, 1)), keras.Input((6, 6, 1))
     sums = keras.Model(both, layers.Add(name="sum")(both))
     given = tf.data.Dataset.from_tensor_slices((images, images)).batch(5)
