@@ -8,7 +8,7 @@ of the way back only the part above the tensor is computed.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -88,6 +88,20 @@ class Question:
             The fields of `Answers` by name, `tensor`, how many `maps` it holds for each
             image, and `gradients`, multiplied by the factor; and what was found out.
         """
+        results, facts, pull = self._looked_at(tensors)
+        if pull is not None:
+            results["gradients"] = tf.stack(pull(), 1)
+        return results, facts
+
+    def found_out(self, *tensors: tf.Tensor) -> Facts:
+        """What `answered` finds out, without the way back: a third of its graph."""
+        _, facts, _ = self._looked_at(tensors)
+        return facts
+
+    def _looked_at(
+        self, tensors: Sequence[tf.Tensor]
+    ) -> tuple[dict[str, tf.Tensor], Facts, Callable[[], list[tf.Tensor]] | None]:
+        """What the forward pass tells, and what leads back from the scores, if any."""
         model = self.subject.model
         last = tensors[-1] if self.at is None else tensors[-2]
         network = model.network
@@ -119,7 +133,7 @@ class Question:
             bypassed=self.given is not None and Dependence([image])(scores),
         )
         if self.at is None:
-            return results, facts
+            return results, facts, None
         place = None
         if self.at == "layer":
             calls = [call for name, call in forward.calls.items() if name]
@@ -131,17 +145,16 @@ class Question:
             tensor = displayed(place.tensor, channels_first=place.channels_first)
             results["tensor"] = tensor
             results["maps"] = _maps_per_image(place.tensor, image)
+        pull: Callable[[], list[tf.Tensor]]
         if self.subject.rule is None:
             end = image if place is None else place.tensor
-            pulled = _gradients(network, scores, end, place, tensors[-1])
+            pull = partial(_gradients, network, scores, end, place, tensors[-1])
         else:
             given = filter(Dependence(images), forward.inputs)
             inputs = sorted(given, key=Dependence([image]), reverse=True)
-            rule = self.subject.rule
-            way = (model, rule, scores, head.logits, inputs, image, index)
-            pulled = _reversed(*way, tensors[-1])
-        results["gradients"] = tf.stack(pulled, 1)
-        return results, facts
+            way = (model, self.subject.rule, scores, head.logits, inputs, image, index)
+            pull = partial(_reversed, *way, tensors[-1])
+        return results, facts, pull
 
     def _forward(self, images: list[tf.Tensor], last: tf.Tensor) -> ForwardPass:
         network = self.subject.model.network

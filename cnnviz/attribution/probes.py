@@ -19,7 +19,7 @@ from cnnviz.attribution.targets import Target
 from cnnviz.errors import LayerError
 from cnnviz.tracing.batches import in_batches
 from cnnviz.tracing.health import not_finite
-from cnnviz.tracing.traces import compiled, compiled_for_images
+from cnnviz.tracing.traces import compiled, compiled_for_images, traced_facts
 
 Tell = Callable[[int, int], None]
 """Is called with how much of the work is done, and with how much there is."""
@@ -101,13 +101,13 @@ class Probe:
             # With a known number of images, reshapes are understood more often.
             signature = [tf.TensorSpec((1, *shape), tf.float32) for shape in shapes]
             signature.append(tf.TensorSpec((), tf.float32))
-            of_one = compiled(
-                network, (question.key, private, "one"), answered, signature
-            )
-            if of_one.facts.layer != self.facts.layer:
+            key = (question.key, private, "one")
+            facts = traced_facts(network, key, question.found_out, signature)
+            if facts.layer != self.facts.layer:
                 # Windows of images pass for images where their number is not known.
-                self._trace, self._size = of_one, 1
-            self.facts = of_one.facts
+                self._trace = compiled(network, key, answered, signature)
+                self._size = 1
+            self.facts = facts
         elements = self.facts.elements * (1 if at is None else 2)
         most = max(1, min(_MOST_IMAGES, _ELEMENTS // max(elements, 1)))
         self.batch_size = self._size or batch_size or most
