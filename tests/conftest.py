@@ -1,5 +1,6 @@
 """What the tests share: where the samples are, and the installed command line."""
 
+import gc
 import os
 import random
 import signal
@@ -28,6 +29,11 @@ LONG = ("test_notebooks.py", "test_gallery.py", "test_readme.py")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts what takes long first, so that it does not keep one process at the end."""
     items.sort(key=lambda item: item.path.name not in LONG)
+
+
+def pytest_collection_finish() -> None:
+    """Looks for no garbage among what was imported: it stays until the end."""
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
