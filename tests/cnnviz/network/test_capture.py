@@ -475,6 +475,34 @@ def test_one_run_finds_maps_and_predictions(k: ModuleType) -> None:
 
 
 @GENERATIONS
+def test_outputs_told_for_a_number_of_images_are_predicted_too(k: ModuleType) -> None:
+    layers = k.layers
+
+    class Network(k.Model):  # type: ignore[name-defined,misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = layers.Conv2D(4, 3, activation="relu", name="conv")
+            self.dense = layers.Dense(3, activation="softmax", name="dense")
+
+        def call(self, images: tf.Tensor) -> tf.Tensor:
+            found = self.dense(tf.reduce_mean(self.conv(images), [1, 2]))
+            return tf.reshape(found, [tf.shape(images)[0], -1])
+
+    k.utils.set_random_seed(0)
+    network = Network()
+    images = RNG.random((5, 8, 8, 3), np.float32)
+    expected = np.asarray(network(images))
+    model = load_model(network, encoding="unit", labels=["a", "b", "c"])
+    found = activations(model, images, "conv", predict=True, batch_size=2)
+    assert found.predictions is not None
+    close(found.predictions.values, expected)
+    close(found["conv"], network.conv(images))
+    # Its units have the names of the classes then, whether it predicts or not.
+    units = activations(model, images, "dense").units["dense"]
+    assert units.names(model.labels, 3) == ("a", "b", "c")
+
+
+@GENERATIONS
 def test_without_an_end_there_are_maps_and_no_predictions(k: ModuleType) -> None:
     layers = k.layers
     network = k.Sequential(
