@@ -478,7 +478,7 @@ def test_one_run_finds_maps_and_predictions(k: ModuleType) -> None:
 def test_outputs_told_for_a_number_of_images_are_predicted_too(k: ModuleType) -> None:
     layers = k.layers
 
-    class Network(k.Model):  # type: ignore[name-defined,misc]
+    class Network(k.Model):  # type: ignore[name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.conv = layers.Conv2D(4, 3, activation="relu", name="conv")
@@ -730,6 +730,17 @@ def test_an_overlay_over_what_is_no_picture_is_told(
         for layer in found:
             found.picture(layer, overlay=True)
     assert len(told) == 1  # units have no maps
+
+
+def test_maps_of_one_layer_alone_are_laid_over_the_image() -> None:
+    layers = [keras.layers.Conv2D(2, 3, name=name) for name in ("one", "two")]
+    network = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+    found = activations(network, np.zeros((1, 8, 8, 3), np.float32))
+    with pytest.raises(ArgumentError, match="overlay is given for 2 layers") as error:
+        found.picture(overlay=True)
+    assert error.value.hint == "Name it: picture('one', overlay=True)."
+    over = np.asarray(found.picture("one", overlay=True))
+    np.testing.assert_array_equal(over, found.only("one").picture(overlay=True))
 
 
 @GENERATIONS
