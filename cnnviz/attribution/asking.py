@@ -258,7 +258,7 @@ def _region(
     if weights.ndim == axes:
         weights = np.broadcast_to(weights, (count, *weights.shape))
     if len(weights) != count:
-        raise ImageError(
+        raise ArgumentError(
             f"region has shape {sizes}; expected ({', '.join(_AXES[-axes:])}), or "
             f"({', '.join((str(count), *_AXES[-axes:]))}) for "
             f"{counted(count, 'image')}"

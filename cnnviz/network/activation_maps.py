@@ -150,7 +150,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
             raise ArgumentError(
                 f"overlay is given for {len(self)} layers; expected one whose maps are "
                 "laid over the image",
-                hint=f"Name it: picture('{next(iter(self))}', overlay=True).",
+                hint=f"Choose one, such as '{next(iter(self))}'.",
             )
         shown = {"layer": layer, "image": image, "overlay": overlay}
         return super().picture(**shown, predictions=predictions, **options)

@@ -738,7 +738,7 @@ def test_maps_of_one_layer_alone_are_laid_over_the_image() -> None:
     found = activations(network, np.zeros((1, 8, 8, 3), np.float32))
     with pytest.raises(ArgumentError, match="overlay is given for 2 layers") as error:
         found.picture(overlay=True)
-    assert error.value.hint == "Name it: picture('one', overlay=True)."
+    assert error.value.hint == "Choose one, such as 'one'."
     over = np.asarray(found.picture("one", overlay=True))
     np.testing.assert_array_equal(over, found.only("one").picture(overlay=True))
 
