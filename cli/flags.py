@@ -56,7 +56,7 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"^style_weights is\b": "--style-weight is",
     r"^(content_weight|keep_colors|style_scale|total_variation) is\b": _option,
     r"^(region|labels|precision|against|size|stride) is\b": r"--\1 is",
-    r"^region holds\b": "--region holds",
+    r"^region (has|holds)\b": r"--region \1",
     r"^Use weights=None for\b": "Use --weights none for",
     r"leave out tf\.config\.experimental\.enable_op_determinism\(\)": (
         "use --any-order"

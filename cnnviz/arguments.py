@@ -415,19 +415,7 @@ def size_of(size: SizeLike, name: str = "size", least: int = 1) -> tuple[int, in
     """
     given: Any = size
     sides = (given, given) if isinstance(given, Integral) else given
-    try:
-        height, width = map(whole, sides)
-    except (TypeError, ValueError, NotImplementedError):  # the last of tensors
-        height = width = None
-    if height is None or width is None or min(height, width) < least:
-        expected = f"(height, width) or one side, in whole numbers, {least} or more"
-        raise unfit(name, size, expected)
-    if height * width > MOST_NUMBERS:
-        raise ArgumentError(
-            f"{name} is {brief(size)}, which no memory holds; expected "
-            f"{MOST_NUMBERS:,} pixels at most, height times width"
-        )
-    return height, width
+    return _sides(sides, size, name, least)
 
 
 def open_size_of(size: SizeLike | OpenSize) -> OpenSize:
@@ -443,6 +431,22 @@ def open_size_of(size: SizeLike | OpenSize) -> OpenSize:
     is_open = isinstance(given, tuple) and len(given) == 2 and given.count(None) == 1
     if not is_open:
         return size_of(given)
-    height, width = (1 if side is None else side for side in given)
-    size_of((height, width))
+    _sides([1 if side is None else side for side in given], given, "size", 1)
     return given
+
+
+def _sides(sides: Any, given: Any, name: str, least: int) -> tuple[int, int]:
+    """The height and width that an argument was given for; see `size_of`."""
+    try:
+        height, width = map(whole, sides)
+    except (TypeError, ValueError, NotImplementedError):  # the last of tensors
+        height = width = None
+    if height is None or width is None or min(height, width) < least:
+        expected = f"(height, width) or one side, in whole numbers, {least} or more"
+        raise unfit(name, given, expected)
+    if height * width > MOST_NUMBERS:
+        raise ArgumentError(
+            f"{name} is {brief(given)}, which no memory holds; expected "
+            f"{MOST_NUMBERS:,} pixels at most, height times width"
+        )
+    return height, width

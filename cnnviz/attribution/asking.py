@@ -258,9 +258,10 @@ def _region(
     if weights.ndim == axes:
         weights = np.broadcast_to(weights, (count, *weights.shape))
     if len(weights) != count:
-        raise ImageError(
-            f"regions for {counted(len(weights), 'image')} given; expected {count}, or "
-            f"one ({', '.join(_AXES[-axes:])})"
+        raise ArgumentError(
+            f"region has shape {sizes}; expected ({', '.join(_AXES[-axes:])}), or "
+            f"({', '.join((str(count), *_AXES[-axes:]))}) for "
+            f"{counted(count, 'image')}"
         )
     if not (np.isfinite(weights) & (weights >= 0)).all():
         raise ArgumentError(

@@ -209,7 +209,7 @@ def channel_attribution(
     axes = tuple(range(2, contributions.ndim - 1))
     values = contributions.sum(axes, dtype=np.float64).astype(np.float32)
     sums = values.sum(-1, dtype=np.float64)
-    facts, error = probe.facts, completeness_error(sums, scores, empty)
+    facts, error = probe.facts, completeness_error(values, scores, empty)
     image = asked.arrays[facts.input_index]
     pixels = pixels_of(asked.subject.model.network, image.shape)
     placing, notes = placed(probe, tensor.shape[1:-1], pixels, image.shape[1:])

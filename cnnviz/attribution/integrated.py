@@ -41,25 +41,27 @@ class Integrated(NamedTuple):
 
 
 def completeness_error(
-    sums: np.ndarray, scores: np.ndarray, empty: np.ndarray | float = 0
+    maps: np.ndarray, scores: np.ndarray, empty: np.ndarray | float = 0
 ) -> np.ndarray:
-    """How far sums are from the differences of scores that they are to add up to.
+    """How far sums of maps are from the differences of scores that they add up to.
 
     Args:
-        sums: The sums.
-        scores: The scores of the images.
+        maps: `(n, k, ...)` what is summed up.
+        scores: `(n, k)` the scores of the images.
         empty: The scores of what they are compared with.
 
     Returns:
-        The distances, relative to the differences, or to 1e-4 of the larger score where
-        a difference is less than that; infinite where both scores are 0 and the sum is
-        not.
+        `(n, k)` the distances, relative to the differences, or to 1e-4 of the larger
+        score where a difference is less than that. Where both scores are 0 they are
+        relative to the sum of a map's absolute values: 0 if all cancels, and 1 if
+        nothing does.
     """
+    flat = maps.reshape(*maps.shape[:2], -1)
     larger = np.maximum(np.abs(scores), np.abs(empty))
     unit = np.maximum(np.abs(scores - empty), _LEAST * larger)
-    apart = np.abs(sums - (scores - empty))
-    nothing = np.where(apart > 0, np.inf, 0)
-    return np.divide(apart, unit, out=nothing, where=unit > 0)
+    unit = np.where(unit > 0, unit, np.abs(flat).sum(-1, dtype=np.float64))
+    apart = np.abs(flat.sum(-1, dtype=np.float64) - (scores - empty))
+    return np.divide(apart, unit, out=np.zeros_like(unit), where=unit > 0)
 
 
 def shares(sums: np.ndarray, totals: np.ndarray) -> np.ndarray:
@@ -168,9 +170,7 @@ def integrated_gradients(
         told = None if tell is None else partial(_tell_part, tell, left, is_last)
         sums = mean_gradients(at, waiting, count, probe.batch_size, told)
         sums *= ways[waiting][:, None]
-        found = completeness_error(
-            sums.reshape(len(waiting), k, -1).sum(-1), scores[waiting], empty[waiting]
-        )
+        found = completeness_error(sums, scores[waiting], empty[waiting])
         better = found.max(1) <= errors[waiting].max(1)
         values[waiting[better]], errors[waiting[better]] = sums[better], found[better]
         used[waiting[better]] = count

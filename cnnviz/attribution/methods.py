@@ -286,8 +286,7 @@ def _cam(case: Case) -> Raw:
         )
     if method != "hirescam":  # the only one whose maps are shares of the score
         return Raw(values, values, placing, notes)
-    sums = values.reshape(*values.shape[:2], -1).sum(-1, dtype=np.float64)
-    error = completeness_error(sums, scores)
+    error = completeness_error(values, scores)
     notes += about_sums(probe, values, error)
     return Raw(values, values, placing, notes, total=scores, error=error)
 

@@ -67,7 +67,10 @@ def prediction_sheet(
             among=(0.0, 1.0) if percent else values,
             name_width=width,
         )
-        image = backdrop([array[i] for array in result.inputs])
+        shown = [array[i] for array in result.inputs]
+        if result.are_gray:
+            shown = [shown[0][..., np.newaxis]]
+        image = backdrop(shown)
         if image is not None:
             high, wide = image.shape[:2]
             size = seen_size(high, wide, _SIDE, _LONGEST, fit=tile_size)
@@ -81,11 +84,11 @@ def prediction_sheet(
     facts = [counted(len(result), "image")]
     if len(rows) < len(result):
         facts = [f"the first {len(rows):,} of {facts[0]}"]
-    count, shown = result.values.shape[1], len(rows[0])
+    count, told = result.values.shape[1], len(rows[0])
     every = counted(count, "class" if percent else "output")
     which = "likeliest" if percent else "largest"
-    if shown < count:
-        facts.append(f"the {shown:,} {which} of {every}")
+    if told < count:
+        facts.append(f"the {told:,} {which} of {every}")
     else:
         facts.append(f"all {every}" if count > 1 else every)
     if result.has_positions:

@@ -329,8 +329,15 @@ def check_one_shape(arrays: Sequence[NDArray[Any]], rank: int) -> None:
     batches = arrays[0].ndim > rank
     shapes = sorted({array.shape[1:] if batches else array.shape for array in arrays})
     if len(shapes) > 1:
+        hint = (
+            "Bring them to one: resize(as_array(image), (height, width)), both of "
+            "cnnviz.images."
+        )
+        if len({*map(len, shapes)}) > 1:
+            hint = "Give gray ones the axis of their channel too: image[..., None]."
+        elif rank == 3 and len({shape[-1] for shape in shapes}) > 1:
+            hint = "Give all of them as many channels."
         raise ImageError(
             f"the images have the shapes {listed(shapes[:3], 'and')}; expected one",
-            hint="Bring them to one: resize(as_array(image), (height, width)), both of "
-            "cnnviz.images.",
+            hint=hint,
         )

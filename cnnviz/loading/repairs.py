@@ -21,6 +21,8 @@ Known cases, each with a file in the tests:
   user gives under the layer's name takes its place.
 - An activation that was a `lambda` is kept as byte code, which neither Keras reads
   back; a function that the user gives as `<lambda>` takes its place.
+- A class that the user's program has registered and that has the name of one of Keras:
+  wrappers of tf-keras look for the class name alone, and take that of Keras.
 """
 
 from __future__ import annotations
@@ -47,8 +49,15 @@ from cnnviz.loading.configurations import (
     nodes,
 )
 from cnnviz.loading.identify import ModelFile
+from cnnviz.loading.safe_configuration import is_of_keras
 from cnnviz.loading.safe_names import LAYERS, OPERATIONS
-from cnnviz.tracing.keras_generations import Network, everything, keras_kinds
+from cnnviz.loading.safety import registered_object
+from cnnviz.tracing.keras_generations import (
+    Network,
+    everything,
+    is_of_library,
+    keras_kinds,
+)
 
 
 def stand_ins() -> dict[str, Any]:
@@ -87,6 +96,7 @@ def mended(file: ModelFile, custom_objects: Mapping[str, Any]) -> ModelFile:
     config = deepcopy(file.config)
     changed = _is_first_zip(file)
     for node in list(nodes(config)):
+        changed |= _registered_class(node, file)
         changed |= node.pop("compile_config", None) is not None
         changed |= _replaced_lambda(node, custom_objects, file)
         wraps = file.kind == "zip" and not file.is_keras_2
@@ -112,6 +122,20 @@ def _moved_module(node: dict[str, Any]) -> bool:
     if not isinstance(module, str) or not module.startswith("keras.engine."):
         return False
     node["module"] = module.replace("keras.engine.", "keras.src.engine.", 1)
+    return True
+
+
+def _registered_class(node: dict[str, Any], file: ModelFile) -> bool:
+    """Names a registered class in the one way that leads every loader to it."""
+    name, registered = node.get("class_name"), node.get("registered_name")
+    if not isinstance(name, str) or registered == name or not is_of_keras(name):
+        return False
+    if not isinstance(registered, str) or registered.rpartition(">")[2] != name:
+        return False
+    found = registered_object(registered, file)
+    if found is None or is_of_library(found):
+        return False
+    node["class_name"] = registered
     return True
 
 

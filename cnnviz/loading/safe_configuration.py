@@ -185,7 +185,7 @@ def _class(
     if is_known(name) and (is_users or module is None):
         return
     # Of a class of a notebook Keras 3 keeps no module.
-    is_named = module is not None or ("module" in node and not _is_listed(None, name))
+    is_named = module is not None or ("module" in node and not is_of_keras(name))
     if is_users and is_named and name == registered.rpartition(">")[2]:
         return
     usual = registered in (None, "", name, f"Custom>{name}")
@@ -207,13 +207,18 @@ def _class(
 
 def _is_listed(module: str | None, name: str) -> bool:
     if module is None:
-        return name in _CLASSES or name in _UNEXPORTED
+        return is_of_keras(name)
     inner = _inner(module)
     if inner is None:
         return False
     if inner == "" or inner in _PUBLIC_MODULES:
         return name in _CLASSES
     return name in _INNER_MODULES.get(inner, ())
+
+
+def is_of_keras(name: str) -> bool:
+    """Whether a loader takes a class of Keras for a name without a module."""
+    return name in _CLASSES or name in _UNEXPORTED
 
 
 def _inner(module: str) -> str | None:

@@ -38,7 +38,6 @@ def check_safe(
             than compute on tensors or that nobody has, reads other files, or is one of
             those that no layers can be seen in.
     """
-    keras = "tf_keras" if file.is_keras_2 else "keras"
     names = file.class_names()
     for name, (told, hint) in _CLOSED.items():
         if name not in custom_objects and name in names:
@@ -47,7 +46,10 @@ def check_safe(
     if trusted and is_folder:
         return
     found = objections(
-        file.configs, lambda name: name in custom_objects or _is_registered(name, keras)
+        file.configs,
+        lambda name: (
+            name in custom_objects or registered_object(name, file) is not None
+        ),
     )
     # In the order of how grave they are: files that hold code are told so first.
     # What Keras lacks is no matter of trust.
@@ -117,11 +119,18 @@ _CLOSED = {
 }
 
 
-def _is_registered(name: str, keras: str) -> bool:
-    """Whether the user's own program has told the Keras that loads the file of it."""
-    if keras not in sys.modules:
-        return False
-    return sys.modules[keras].saving.get_registered_object(name) is not None
+def registered_object(name: str, file: ModelFile) -> Any:
+    """What the running program has told the Keras that loads a file by this name.
+
+    Args:
+        name: Such as `package>Class`.
+        file: The model file.
+
+    Returns:
+        A class or function; None if there is none.
+    """
+    keras = sys.modules.get("tf_keras" if file.is_keras_2 else "keras")
+    return None if keras is None else keras.saving.get_registered_object(name)
 
 
 def _refused(path: Path, found: Objection) -> ModelError:

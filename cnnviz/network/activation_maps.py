@@ -131,20 +131,27 @@ class Activations(Result, Mapping[str, np.ndarray]):
         Args:
             layer: Its path; None for all layers.
             image: The number of the image.
-            overlay: Whether maps are laid over the image, each value where its unit
-                looks, as far as that is known.
+            overlay: Whether the maps of one layer are laid over the image, each value
+                where its unit looks, as far as that is known.
             predictions: What `model.predict` makes of the same images, for the sheet to
                 say what this one is taken for; None for the maps' own.
             options: Those of `cnnviz.drawing.activation_sheet`, or of `index_sheet` for
                 several layers.
 
         Raises:
-            ArgumentError: If there is no such layer or image.
+            ArgumentError: If there is no such layer or image, or maps of several layers
+                are to be laid over it.
             LayerError: If the values have no picture.
         """
         image = number_of("image", image, len(self.inputs[0]))
         if layer is not None:
             layer = self._checked(layer)
+        elif overlay and len(self) > 1:
+            raise ArgumentError(
+                f"overlay is given for {len(self)} layers; expected one whose maps are "
+                "laid over the image",
+                hint=f"Choose one, such as '{next(iter(self))}'.",
+            )
         shown = {"layer": layer, "image": image, "overlay": overlay}
         return super().picture(**shown, predictions=predictions, **options)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -329,7 +328,17 @@ def _traced(
     def capture(*images: tf.Tensor) -> tuple[dict[str, tf.Tensor], _Facts]:
         forward = show_images(model, images, selected, welcome=end)
         calls = [call for name, call in forward.calls.items() if name]
-        units = head_units(forward)
+        units: dict[str, HeadUnits] = {}
+        outputs: dict[str, tf.Tensor] = {}
+        found: HeadInfo | None = None
+        try:
+            units = head_units(forward)
+            if predict and "" in forward.calls:
+                outputs, found = answer(forward, None)
+        except LayerError:
+            # Some outputs have a shape for a known number of images only.
+            if images[0].shape[0] is None:
+                raise
         answered = {id(call.address) for call in calls}
         left_out = {
             s.name: unanswered(network, s, {}).message
@@ -348,13 +357,8 @@ def _traced(
             raise LayerError(next(iter(left_out.values())))
         by_name = {call.name for call in calls if id(call.address) not in chosen}
         places = _places(network, images, maps)
-        facts = _Facts(frozenset(by_name), left_out, places, units, None)
-        if predict and "" in forward.calls:
-            with suppress(LayerError):
-                outputs, found = answer(forward, None)
-                maps |= {_OUTPUT + key: tensor for key, tensor in outputs.items()}
-                facts = facts._replace(answer=found)
-        return maps, facts
+        maps |= {_OUTPUT + key: tensor for key, tensor in outputs.items()}
+        return maps, _Facts(frozenset(by_name), left_out, places, units, found)
 
     key = (
         "activations",

@@ -54,11 +54,11 @@ def head_units(forward: ForwardPass) -> dict[str, HeadUnits]:
     Args:
         forward: A network that was shown images, whose output was recorded if it
             could be; else nothing is known.
+
+    Raises:
+        LayerError: If it returns nothing that can be read for each image.
     """
-    heads: list[Head] = []
-    if "" in forward.calls:
-        with suppress(LayerError):
-            heads = forward.heads()
+    heads = forward.heads() if "" in forward.calls else []
     found: dict[str, HeadUnits] = {}
     for name, call in forward.calls.items():
         if not name:
@@ -118,7 +118,10 @@ def unit_names(
     wanted = [selected, Selected.whole(model.network)]
 
     def look(*images: tf.Tensor) -> dict[str, HeadUnits]:
-        return head_units(show_images(model, images, wanted, required=False))
+        forward = show_images(model, images, wanted, required=False)
+        with suppress(LayerError):
+            return head_units(forward)
+        return {}
 
     signature = [
         tf.TensorSpec((model.fixed_batch or 1, *array.shape[1:]), tf.float32)

@@ -14,13 +14,14 @@ from cnnviz.arguments import counts, instance_of, name_or_number, number_of
 from cnnviz.errors import ArgumentError, LayerError, warn
 from cnnviz.network.forward import ForwardPass, show_images
 from cnnviz.network.heads import HeadInfo, HeadKind
+from cnnviz.network.input_axes import pixels_of
 from cnnviz.network.labels import head_labels
 from cnnviz.showing import ArrayResult
 from cnnviz.tracing.batches import in_batches
 from cnnviz.tracing.health import broken_weights
 from cnnviz.tracing.naming import Selected
 from cnnviz.tracing.traces import Trace, compiled_for_images
-from cnnviz.words import counted, percent_text
+from cnnviz.words import counted, percent_text, seen_axes
 
 if TYPE_CHECKING:
     from cnnviz.network.model import ImageModel
@@ -61,6 +62,8 @@ class Predictions(ArrayResult):
         heads: The names of the outputs of the network that are heads.
         has_positions: Whether the output has several positions, of which `values` is
             the mean.
+        are_gray: Whether the only input is of pictures `(h, w)`, without an axis of
+            channels.
     """
 
     _sheet = "prediction_sheet"
@@ -73,6 +76,7 @@ class Predictions(ArrayResult):
     inputs: tuple[NDArray[np.float32], ...]
     heads: tuple[str, ...]
     has_positions: bool
+    are_gray: bool = False
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
@@ -269,7 +273,14 @@ def as_predictions(
         tuple(arrays),
         head.heads,
         found["outputs"][0].size != head.units,
+        len(arrays) == 1 and _are_gray(model, arrays[0]),
     )
+
+
+def _are_gray(model: ImageModel, images: np.ndarray) -> bool:
+    """Whether inputs are pictures `(n, h, w)`, and no signals."""
+    axes = len(pixels_of(model.network, images.shape))
+    return images.ndim == 3 and seen_axes(images.shape[1:], axes) == 2
 
 
 def _traced(

@@ -33,7 +33,7 @@ from cnnviz.ascent.results import Ascent, Callback, Progress
 from cnnviz.ascent.run import CALLBACK_EVERY, Run, run_of
 from cnnviz.ascent.transforms import STILL, Size
 from cnnviz.ascent.value_ranges import ValueRange, searched
-from cnnviz.errors import ArgumentError
+from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.colors import recolor, with_chroma_of
 from cnnviz.images.ranges import in_range
 from cnnviz.images.resizing import resize
@@ -46,7 +46,7 @@ from cnnviz.synthesis.style_layers import MeasuredLayers, StyleLayers
 from cnnviz.synthesis.style_losses import style_objective
 from cnnviz.tracing.exactness import full_float32
 from cnnviz.tracing.keras_generations import Network
-from cnnviz.words import counted, shape_text
+from cnnviz.words import counted, listed, shape_text
 
 _COARSEST, _RATIO = 128, math.sqrt(2)
 _STEPS, _RATE = 100, 0.05
@@ -287,6 +287,9 @@ def optimize_style(
     )
     whole = (photo.shape[0], photo.shape[1])
     channels = photo.shape[-1]
+    for each in given.paintings:
+        size = _size_at(each, whole, style_scale)
+        _check_beside_held(measured, (*size, channels), whole)
     sizes = [
         size
         for size in scale_sizes(whole, _RATIO, coarsest)
@@ -423,8 +426,39 @@ def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
     return shares / shares.sum()
 
 
-def _scaled(style: np.ndarray, canvas: Size, scale: float) -> np.ndarray:
-    """The style, its longer side in proportion to the canvas's."""
+def _check_beside_held(
+    measured: MeasuredLayers, shape: tuple[int, int, int], whole: Size
+) -> None:
+    """Refuses a style of another size than a held picture, where both must agree.
+
+    Args:
+        measured: The layers that are to take both.
+        shape: That of the style when it is measured.
+        whole: The height and width of the content.
+
+    Raises:
+        ImageError: If the layers do not take it.
+    """
+    held = [
+        name
+        for name, array in measured.model.held.items()
+        if array.ndim == 3 and array.shape[:2] == whole
+    ]
+    if held and shape[:2] != whole and not measured.take(shape):
+        raise ImageError(
+            f"a style is measured at {shape_text(shape[:2])}, beside "
+            f"{listed(held, 'and')}, held at {shape_text(whole)}; expected one size",
+            hint="Crop the style to the content's aspect ratio, and leave its scale "
+            "at 1.",
+        )
+
+
+def _size_at(style: np.ndarray, canvas: Size, scale: float) -> Size:
+    """The size of a style, its longer side in proportion to the canvas's."""
     factor = scale * max(canvas) / max(style.shape[:2])
     height, width = (max(1, round(factor * side)) for side in style.shape[:2])
-    return resize(style, (height, width), fit="stretch")
+    return height, width
+
+
+def _scaled(style: np.ndarray, canvas: Size, scale: float) -> np.ndarray:
+    return resize(style, _size_at(style, canvas, scale), fit="stretch")

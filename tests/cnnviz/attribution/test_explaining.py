@@ -612,6 +612,10 @@ class TestPixelClasses:
         told = {1: r"\(step,\)", 3: r"\(plane, row, column\)"}[axes]
         with pytest.raises(ArgumentError, match=f"a position, as {told}"):
             explain(raw(network), images, [1], region="middle")  # type: ignore[arg-type]
+        named = ", ".join("dhw"[-axes:])
+        told = rf"^region has shape .*; expected \({named}\), or \(2, {named}\) for"
+        with pytest.raises(ArgumentError, match=told):
+            explain(raw(network), images, [1], region=np.ones((*sizes, 4)))
         for wrong, told in (
             (np.ones((2,) * 5), r"an array of shape \(2, 2, 2, 2, 2\)"),
             (np.zeros(sizes), "region is empty"),

@@ -112,12 +112,30 @@ def test_where_a_score_jumps_beside_black_another_baseline_is_advised() -> None:
 
 
 def test_completeness_error() -> None:
-    sums = np.array([1.1, 0.0, 2e-4, 2e-4, 0.0, 1.0])
-    scores = np.array([1.0, -2.0, 3.0, 1e-4, 0.0, 0.0])
-    empty = np.array([0.0, 0.0, 3.0, 0.0, 0.0, 0.0])
-    # 3 less 3 is taken for 3e-4.
-    expected = [0.1, 1.0, 2 / 3, 1.0, 0.0, np.inf]
-    np.testing.assert_allclose(completeness_error(sums, scores, empty), expected)
+    maps = [[1, 0.1], [2, -2], [2e-4, 0], [2e-4, 0], [0, 0], [3, -1], [1, 0]]
+    scores = np.array([[1.0, -2.0, 3.0, 1e-4, 0.0, 0.0, 0.0]])
+    empty = np.array([[0.0, 0.0, 3.0, 0.0, 0.0, 0.0, 0.0]])
+    # 3 less 3 is taken for 3e-4, and 0 less 0 for the size of the map.
+    expected = [[0.1, 1.0, 2 / 3, 1.0, 0.0, 0.5, 1.0]]
+    found = completeness_error(np.array([maps]), scores, empty)
+    np.testing.assert_allclose(found, expected)
+
+
+def test_of_scores_of_0_the_error_is_what_does_not_cancel() -> None:
+    # Bright pixels of the upper half raise the score, those of the lower one lower it,
+    # and it ends where it began, with a bend on the way that no rule of points meets.
+    def score(x: tf.Tensor) -> tf.Tensor:
+        upper, lower = (tf.reduce_mean(half, [1, 2]) for half in tf.split(x, 2, 1))
+        return tf.nn.relu((upper - 0.5 * lower) * (0.6 - upper))
+
+    inputs = keras.Input((4, 4, 1))
+    network = keras.Model(inputs, keras.layers.Lambda(score)(inputs))
+    image = np.full((4, 4, 1), 0.8, np.float32)
+    model = load_model(network, encoding="unit")
+    found = explain(model, image, [0], method="integrated")
+    assert found.scores == 0 and np.isnan(found.share)
+    raw = found.raw.astype(np.float64)
+    np.testing.assert_allclose(found.error, abs(raw.sum()) / abs(raw).sum(), rtol=1e-4)
 
 
 def test_steps_and_errors_do_not_depend_on_the_unit_of_scores() -> None:

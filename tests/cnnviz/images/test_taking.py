@@ -257,6 +257,18 @@ def test_images_of_several_shapes_are_brought_to_one_as_the_message_says(
     assert alike.shape == (3, *size, 3)
 
 
+def test_images_of_other_axes_or_channels_are_not_told_to_be_resized() -> None:
+    gray, color = np.zeros((6, 8)), np.zeros((6, 8, 3))
+    for images in ([gray, gray[..., None]], [gray[..., None], gray]):
+        with pytest.raises(ImageError, match="have the shapes") as error:
+            as_array(images)
+        assert "gray ones the axis of their channel" in str(error.value.hint)
+    assert as_array([gray[..., None]] * 2).shape == (2, 6, 8, 1)
+    with pytest.raises(ImageError, match="have the shapes") as error:
+        as_array([gray[..., None], color])
+    assert error.value.hint == "Give all of them as many channels."
+
+
 def test_files_of_arrays_keep_their_values_where_they_are_raw(tmp_path: Path) -> None:
     path = tmp_path / "levels.npy"
     np.save(path, LEVELS[0])

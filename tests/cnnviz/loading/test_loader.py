@@ -1074,6 +1074,54 @@ def test_a_class_that_a_notebook_has_registered_is_known(
         del library.saving.get_custom_objects()["notebook>Doubled"]
 
 
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("name", ["Dense", "Lambda", "LayerScale"])
+@pytest.mark.parametrize("module", ["__main__", "layers_of_mine"])
+@pytest.mark.parametrize("library", [keras, tf_keras])
+def test_a_registered_class_may_have_the_name_of_one_of_keras(
+    library: Any, module: str, name: str, tmp_path: Path
+) -> None:
+    class Times(library.layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.factors = self.add_weight(
+                shape=(shape[-1],), initializer="random_normal", name="factors"
+            )
+
+        def call(self, images: Any) -> Any:
+            return self.factors * images
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return shape
+
+    Times.__name__ = Times.__qualname__ = name
+    Times.__module__ = module
+    library.saving.register_keras_serializable("mine")(Times)
+    layers = library.layers
+    try:
+        made = library.Sequential(
+            [
+                library.Input((8, 8, 3)),
+                Times(name="own"),
+                # tf-keras looks for the class inside by the name of the class alone.
+                layers.TimeDistributed(Times(), name="around"),
+                layers.Dense(2, name="dense"),
+            ]
+        )
+        images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+        for suffix in ("keras", "h5"):
+            path = tmp_path / f"made.{suffix}"
+            made.save(path)
+            loaded = load_model(path).network
+            own, around, dense = loaded.layers
+            assert type(own) is type(around.layer) is Times
+            assert type(dense) is layers.Dense
+            np.testing.assert_allclose(loaded(images), made(images), atol=1e-6)
+    finally:
+        del library.saving.get_custom_objects()[f"mine>{name}"]
+    with pytest.raises(ModelError, match=name):
+        load_model(tmp_path / "made.keras")
+
+
 def test_labels_of_outputs_of_any_length() -> None:
     signal = keras.Input((None, 3))
     network = keras.Model(signal, keras.layers.Dense(5, "softmax")(signal))

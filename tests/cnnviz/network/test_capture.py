@@ -475,6 +475,34 @@ def test_one_run_finds_maps_and_predictions(k: ModuleType) -> None:
 
 
 @GENERATIONS
+def test_outputs_told_for_a_number_of_images_are_predicted_too(k: ModuleType) -> None:
+    layers = k.layers
+
+    class Network(k.Model):  # type: ignore[name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = layers.Conv2D(4, 3, activation="relu", name="conv")
+            self.dense = layers.Dense(3, activation="softmax", name="dense")
+
+        def call(self, images: tf.Tensor) -> tf.Tensor:
+            found = self.dense(tf.reduce_mean(self.conv(images), [1, 2]))
+            return tf.reshape(found, [tf.shape(images)[0], -1])
+
+    k.utils.set_random_seed(0)
+    network = Network()
+    images = RNG.random((5, 8, 8, 3), np.float32)
+    expected = np.asarray(network(images))
+    model = load_model(network, encoding="unit", labels=["a", "b", "c"])
+    found = activations(model, images, "conv", predict=True, batch_size=2)
+    assert found.predictions is not None
+    close(found.predictions.values, expected)
+    close(found["conv"], network.conv(images))
+    # Its units have the names of the classes then, whether it predicts or not.
+    units = activations(model, images, "dense").units["dense"]
+    assert units.names(model.labels, 3) == ("a", "b", "c")
+
+
+@GENERATIONS
 def test_without_an_end_there_are_maps_and_no_predictions(k: ModuleType) -> None:
     layers = k.layers
     network = k.Sequential(
@@ -702,6 +730,17 @@ def test_an_overlay_over_what_is_no_picture_is_told(
         for layer in found:
             found.picture(layer, overlay=True)
     assert len(told) == 1  # units have no maps
+
+
+def test_maps_of_one_layer_alone_are_laid_over_the_image() -> None:
+    layers = [keras.layers.Conv2D(2, 3, name=name) for name in ("one", "two")]
+    network = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+    found = activations(network, np.zeros((1, 8, 8, 3), np.float32))
+    with pytest.raises(ArgumentError, match="overlay is given for 2 layers") as error:
+        found.picture(overlay=True)
+    assert error.value.hint == "Choose one, such as 'one'."
+    over = np.asarray(found.picture("one", overlay=True))
+    np.testing.assert_array_equal(over, found.only("one").picture(overlay=True))
 
 
 @GENERATIONS

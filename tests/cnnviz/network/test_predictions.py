@@ -276,6 +276,21 @@ def test_images_without_an_axis_of_channels_have_such_masks_too(k: Any) -> None:
         np.testing.assert_allclose(named.values, columns, rtol=1e-4)
 
 
+@GENERATIONS
+def test_images_without_an_axis_of_channels_stand_beside_their_bars(k: Any) -> None:
+    layers, images = k.layers, np.random.default_rng(3).random((2, 8, 6), np.float32)
+    dense = [layers.Flatten(), layers.Dense(3, activation="softmax")]
+    plain = k.Sequential([layers.Input((8, 6)), *dense])
+    same = k.Sequential([layers.Input((8, 6, 1)), *dense])
+    drawn = model_of(plain).predict(images).picture(title="3")
+    assert drawn == model_of(same).predict(images[..., None]).picture(title="3")
+    # The steps of a signal are no rows of a picture.
+    steps = k.Sequential(
+        [layers.Input((8, 6)), layers.Conv1D(2, 3), layers.Flatten(), layers.Dense(3)]
+    )
+    assert not model_of(steps).predict(images).are_gray
+
+
 def test_maps_of_classes_are_no_verdict() -> None:
     inputs = keras.Input((8, 8, 3))
     maps = keras.layers.Conv2D(3, 1, activation="softmax")(inputs)

@@ -656,3 +656,24 @@ def test_layers_are_named_where_none_is_told_by_its_kind(photo: np.ndarray) -> N
     named = StyleLayers(style=["own"], content=["own"])
     found = optimize_style(model, photo, photo, layers=named, run=Run(steps=1))
     assert found.style_layers == found.content_layers == ("own",)
+
+
+def test_a_style_has_the_size_of_a_picture_that_is_held() -> None:
+    layers = keras.layers
+    seen, mask = keras.Input((None, None, 3)), keras.Input((None, None, 1), name="mask")
+    both = layers.Concatenate()([seen, mask])
+    for number in range(3):
+        both = layers.Conv2D(4, 3, padding="same", name=f"conv{number}")(both)
+    model = load_model(keras.Model([seen, mask], both), encoding="unit")
+    model = model.hold({"mask": np.ones((24, 16, 1), np.float32)})
+    images = np.random.default_rng(0).random((48, 48, 3), np.float32)
+    content = images[:24, :16]
+    for style, scale, size in (
+        (images[:16, :24], 1.0, "16x24"),
+        (images[:, :32], 0.5, "12x8"),
+    ):
+        told = f"measured at {size}, beside mask, held at 24x16; expected one size"
+        with pytest.raises(ImageError, match=told):
+            optimize_style(model, content, style, style_scale=scale, run=QUICK)
+    found = optimize_style(model, content, images[:, :32], run=QUICK)
+    assert found.image.shape == content.shape
