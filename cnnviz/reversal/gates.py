@@ -58,12 +58,16 @@ _TRANSPARENT = frozenset(
 _ELEMENTWISE = frozenset(
     """Add AddV2 Sub Mul RealDiv Neg Pow Square Exp Expm1 Log Log1p Tanh Sigmoid Erf
     Erfc Softplus Relu Relu6 Elu Selu LeakyRelu Maximum Minimum ClipByValue Cast
-    Identity IdentityN Greater GreaterEqual Less LessEqual Abs Sqrt Rsqrt Sign
-    SelectV2 AddN
+    Identity IdentityN Greater GreaterEqual Less LessEqual Abs Sqrt Rsqrt Reciprocal Inv
+    Sign SelectV2 AddN
     """.split()
 )
 
 QUOTIENTS = ("RealDiv", "DivNoNan", "Div")
+
+_RECIPROCALS = ("Reciprocal", "Inv")
+
+_BOUNDS = ("Relu", "Maximum", "Minimum", "ClipByValue")
 
 PRODUCTS = (*MATRIX_PRODUCTS, "Einsum")
 
@@ -100,6 +104,10 @@ def _rank(walk: Walk, tensor: tf.Tensor) -> int:
         mark = mark_of(op)
         if mark is not None:
             return _RANKS.get(mark.activation, 0)
+        if _is_sigmoid(walk, op):
+            return _RANKS["Sigmoid"]
+        if _is_capped(walk, tensor):
+            return _RANKS["Relu6"]
         if op.type in _RANKS:
             return _RANKS[op.type]
         if op.type in CALLS and (inside := walk.inlined(op)) is not None:
@@ -111,8 +119,46 @@ def _rank(walk: Walk, tensor: tf.Tensor) -> int:
         tensor = inputs[0]
 
 
+def _is_sigmoid(walk: Walk, op: tf.Operation) -> bool:
+    """Whether an operation computes `1 / (1 + exp(-x))`."""
+    if op.type in QUOTIENTS and not walk.depends(op.inputs[0]):
+        return _is_one_and_exp(walk, op.inputs[1])
+    return op.type in _RECIPROCALS and _is_one_and_exp(walk, op.inputs[0])
+
+
+def _is_one_and_exp(walk: Walk, tensor: tf.Tensor) -> bool:
+    """Whether a tensor is `1 + exp(x)`."""
+    if tensor.op.type not in ("Add", "AddV2"):
+        return False
+    a, b = tensor.op.inputs
+    power, one = (a, b) if walk.depends(a) else (b, a)
+    return power.op.type == "Exp" and bool(np.all(tf.get_static_value(one) == 1))
+
+
+def _is_capped(walk: Walk, tensor: tf.Tensor) -> bool:
+    """Whether a tensor is `clip(x, 0, c)`, however it is written."""
+    is_above_0 = is_below_c = False
+    while tensor.op.type in _BOUNDS:
+        op = tensor.op
+        given = [t for t in op.inputs if walk.depends(t)]
+        if len(given) != 1:
+            return False
+        (tensor,) = given
+        is_below_c |= op.type in ("Minimum", "ClipByValue")
+        if op.type != "Minimum":
+            low = next((t for t in op.inputs if t is not tensor), None)
+            is_above_0 |= low is None or is_zero(low)
+    return is_above_0 and is_below_c
+
+
+def is_zero(tensor: tf.Tensor) -> bool:
+    """Whether a tensor is known to be 0 everywhere."""
+    constant = tf.get_static_value(tensor)
+    return constant is not None and not np.any(constant)
+
+
 def gated_by_itself(walk: Walk, tensor: tf.Tensor) -> tf.Tensor | None:
-    """Of `x * gate(x)`, which is how smooth rectifiers are written: x.
+    """Of `x * gate(x)` or `x / (1 + exp(-x))`, as smooth rectifiers are written: x.
 
     Args:
         walk: The walk.
@@ -124,14 +170,16 @@ def gated_by_itself(walk: Walk, tensor: tf.Tensor) -> tf.Tensor | None:
     """
     op = tensor.op
     ours = [t for t in op.inputs if walk.depends(t)]
-    if op.type != "Mul" or len(ours) != 2:
+    if len(ours) != 2:
         return None
-    if max(_rank(walk, t) for t in ours) in (0, _NORMALIZER):
+    if op.type in QUOTIENTS and _is_one_and_exp(walk, ours[1]):
+        signal, gate = ours
+    elif op.type != "Mul" or max(_rank(walk, t) for t in ours) in (0, _NORMALIZER):
         return None
-    apart = tell_apart(walk, op)
-    if apart is None:
+    elif (apart := tell_apart(walk, op)) is not None:
+        signal, gate = apart
+    else:
         return None
-    signal, gate = apart
     unscaled = _unscaled(walk, signal)
     return next((x for x in unscaled if _roots(walk, gate, x) == {x.ref()}), None)
 

@@ -261,6 +261,7 @@ TABLE: tuple[Row, ...] = (
             "Maximum": rectifiers.larger_of_scaled,
             "Minimum": rectifiers.smaller_than_zero,
             "ClipByValue": rectifiers.clipped_at_zero,
+            **_rules("Add AddV2 Sub", rectifiers.sum_of_halves),
             **_rules("SelectV2 Select", rectifiers.selected_by_sign),
             **dict.fromkeys(_SCALINGS, rectifiers.self_gated),
         },
