@@ -19,7 +19,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from cnnviz.errors import LayerError
-from cnnviz.graph.functions import CALLS
+from cnnviz.graph.functions import CALLS, CONDITIONS
 from cnnviz.graph.marks import mark_of
 from cnnviz.graph.operations import (
     BATCH_NORMALIZATIONS,
@@ -223,7 +223,9 @@ _PRODUCTS = ("Mul", "MulNoNan")
 _SCALINGS = (*_PRODUCTS, *gates.QUOTIENTS)
 
 _REFUSALS = {
-    **dict.fromkeys(("If", "StatelessIf", "While", "StatelessWhile", "Case"), _LOOP),
+    **dict.fromkeys(
+        "If StatelessIf While StatelessWhile Case StatelessCase".split(), _LOOP
+    ),
     **dict.fromkeys(
         (*_PRODUCTS, *gates.PRODUCTS),
         "multiplies two maps of which neither is a gate, which the deconvnet has no "
@@ -367,10 +369,11 @@ TABLE: tuple[Row, ...] = (
         ),
     ),
     Row(
-        "functions: `tf.function`, SavedModel, custom gradients",
+        "functions: `tf.function`, SavedModel, custom gradients; conditions on the "
+        "size of the image",
         "followed inside",
         {
-            **dict.fromkeys(CALLS, _called),
+            **dict.fromkeys((*CALLS, *CONDITIONS), _called),
             **_rules("IdentityN CustomGradient", _one_of_several),
         },
     ),
@@ -383,6 +386,6 @@ TABLE: tuple[Row, ...] = (
             ("Mul", "RealDiv", "Div", *BATCH_NORMALIZATIONS), gates.keeps_sign
         ),
     ),
-    Row("loops, conditions, softmax inside the network, all else", "refused", {}),
+    Row("loops, other conditions, softmax inside the network, all else", "refused", {}),
 )
 """The policy, in the order in which the rows are asked."""
