@@ -202,7 +202,7 @@ def slope(walk: Walk, tensor: tf.Tensor, root: tf.Tensor, at: float) -> tf.Tenso
     number = tf.constant(at, root.dtype)
 
     def given(top: tf.Tensor) -> tf.Tensor | None:
-        if top is root:
+        if _is_same(top, root):
             return number
         return None if walk.depends(top) else top
 
@@ -220,8 +220,26 @@ def shared(walk: Walk, known: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor | None:
             known, and perhaps negative.
         tensor: Another tensor.
     """
-    below = {x.ref() for x in _unscaled(walk, known, known=True)}
-    return next((x for x in _unscaled(walk, tensor) if x.ref() in below), None)
+    below = [*_unscaled(walk, known, known=True)]
+    return next(
+        (x for x in _unscaled(walk, tensor) if any(_is_same(x, y) for y in below)), None
+    )
+
+
+def _is_same(tensor: tf.Tensor, other: tf.Tensor) -> bool:
+    """Whether two tensors are one, or one product written twice.
+
+    Variables are read anew wherever they are used.
+    """
+    op, twin = tensor.op, other.op
+    if tensor is other or op.type != twin.type:
+        return tensor is other
+    if op.type == "Const":
+        value, number = map(tf.get_static_value, (tensor, other))
+        return np.array_equal(value, number)
+    return op.type in ("Mul", "RealDiv", "ReadVariableOp") and all(
+        map(_is_same, op.inputs, twin.inputs)
+    )
 
 
 def _unscaled(

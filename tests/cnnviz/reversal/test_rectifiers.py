@@ -117,6 +117,18 @@ class TestScalesBesideRectifiersWrittenOut:
         scale, alive = tf.Variable(self.scale), X > 0 if guided else 1
         found = behind_filter(lambda x: x * scale * tf.sigmoid(x), X, guided)
         close(found, np.maximum(R * self.scale, 0) * alive)
+        # A variable is read anew wherever it is used.
+        for written, rate in (
+            (
+                lambda x: tf.where(scale * x > 0, scale * x, 0.2 * scale * x),
+                self.scale,
+            ),
+            (lambda x: tf.where(x / scale > 0, x / scale, 0.0), 1 / self.scale),
+            (lambda x: tf.maximum(x * scale, 0.2 * (x * scale)), self.scale),
+        ):
+            alive = X * self.scale > 0 if guided else 1
+            found = behind_filter(written, X, guided)
+            close(found, np.maximum(R, 0) * alive * rate)
         # It may be the smaller of x: then it is the larger of two maps.
         found = behind_filter(
             lambda x: tf.maximum(scale * x, 0.2 * (scale * (1.0 * x))), X, guided
@@ -124,6 +136,9 @@ class TestScalesBesideRectifiersWrittenOut:
         close(found, R * np.where(X * self.scale > 0, 1, 0.2) * self.scale)
         with pytest.raises(LayerError, match="chooses between"):
             behind_filter(lambda x: tf.where(scale * x > 0, x, 0.0), X, guided)
+        other = tf.Variable(self.scale)
+        with pytest.raises(LayerError, match="chooses between"):
+            behind_filter(lambda x: tf.where(scale * x > 0, other * x, 0.0), X, guided)
 
     def test_gates_that_are_open_below_0(self, guided: bool) -> None:
         steepness = tf.Variable([2.0, -0.05])
