@@ -16,7 +16,7 @@ import tensorflow as tf
 from cnnviz.graph.channels import beside, op_position_dims
 from cnnviz.graph.functions import CALLS, recomputed
 from cnnviz.graph.marks import mark_of
-from cnnviz.graph.operations import MATRIX_PRODUCTS
+from cnnviz.graph.operations import ELEMENTWISE, MATRIX_PRODUCTS
 from cnnviz.reversal.steps import (
     Note,
     Step,
@@ -55,17 +55,16 @@ _TRANSPARENT = frozenset(
     """.split()
 )
 
-_ELEMENTWISE = frozenset(
-    """Add AddV2 Sub Mul RealDiv Neg Pow Square Exp Expm1 Log Log1p Tanh Sigmoid Erf
-    Erfc Softplus Relu Relu6 Elu Selu LeakyRelu Maximum Minimum ClipByValue Cast
-    Identity IdentityN Greater GreaterEqual Less LessEqual Abs Sqrt Rsqrt Reciprocal Inv
-    Sign SelectV2 AddN
-    """.split()
-)
-
 QUOTIENTS = ("RealDiv", "DivNoNan", "Div")
 
 _RECIPROCALS = ("Reciprocal", "Inv")
+
+_VALUE_BY_VALUE = frozenset(
+    (
+        *(*ELEMENTWISE, *QUOTIENTS, *_RECIPROCALS),
+        *"Atan Asinh Pow Log Log1p IdentityN Sqrt Rsqrt".split(),
+    )
+)
 
 _BOUNDS = ("Relu", "Maximum", "Minimum", "ClipByValue")
 
@@ -182,6 +181,19 @@ def gated_by_itself(walk: Walk, tensor: tf.Tensor) -> tf.Tensor | None:
         return None
     unscaled = _unscaled(walk, signal)
     return next((x for x in unscaled if _roots(walk, gate, x) == {x.ref()}), None)
+
+
+def is_made_of(walk: Walk, tensor: tf.Tensor, x: tf.Tensor) -> bool:
+    """Whether nothing of an image but a map decides a tensor, value by value.
+
+    Args:
+        walk: The walk.
+        tensor: The tensor.
+        x: The map.
+    """
+    if not walk.depends(tensor):
+        return True
+    return any(_roots(walk, tensor, y) == {y.ref()} for y in _unscaled(walk, x))
 
 
 def slope(walk: Walk, tensor: tf.Tensor, root: tf.Tensor, at: float) -> tf.Tensor:
@@ -420,7 +432,9 @@ def _roots(walk: Walk, tensor: tf.Tensor, lowest: tf.Tensor | None = None) -> se
         seen.add(top.ref())
         mark = mark_of(top.op)
         if mark is None:
-            sources = list(top.op.inputs) if top.op.type in _ELEMENTWISE else []
+            sources = list(top.op.inputs) if top.op.type in _VALUE_BY_VALUE else []
+            if top.op.type in CALLS and (inside := walk.inlined(top.op)) is not None:
+                sources = [inside[top.value_index]]
         else:
             competes = mark.policy == "refuse" and mark.activation != "log_sigmoid"
             sources = [] if competes else [mark.given]

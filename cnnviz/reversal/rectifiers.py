@@ -241,15 +241,15 @@ def _half(walk: Walk, tensor: tf.Tensor) -> tuple[tf.Tensor, bool] | None:
 
 
 def selected_by_sign(walk: Walk, tensor: tf.Tensor) -> Step | None:
-    """`where(x > t, x, ...)`."""
+    """`where(x > t, x, f(x))`."""
     condition, yes, no = tensor.op.inputs
     compared = gates.compared(walk, condition) if walk.depends(condition) else None
     if compared is None:
         return None
     seen, upwards = compared
-    on = yes if upwards else no
+    on, off = (yes, no) if upwards else (no, yes)
     x = gates.shared(walk, seen, on)
-    if x is None:
+    if x is None or not gates.is_made_of(walk, off, x):
         return None
     return _rectified_and_scaled(walk, tensor, x, on, "where(x > t, x, ...)")
 
