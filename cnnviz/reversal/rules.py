@@ -174,6 +174,17 @@ def _saturated(walk: Walk, tensor: tf.Tensor) -> Step:
     return _passed(Note("passed", tensor.op.type.lower()), walk, tensor)
 
 
+def _shrunk(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """`x - tanh(x)` and `x - clip(x, -1, 1)`, of whose parts none would remain."""
+    x, taken = tensor.op.inputs
+    if taken.op.type not in _SATURATIONS or any(map(gates.is_zero, taken.op.inputs)):
+        return None
+    if not walk.depends(taken) or not gates.is_made_of(walk, taken, x):
+        return None
+    note = Note("passed", f"x - {taken.op.type.lower()}(x)")
+    return Step((x,), lambda r: [summed_to(r, x.shape)], note=note)
+
+
 def _marked_saturation(_: Walk, tensor: tf.Tensor) -> Step | None:
     mark = mark_of(tensor.op)
     if mark is None or mark.policy != "pass":
@@ -218,6 +229,7 @@ def _refusal(walk: Walk, op: tf.Operation) -> LayerError:
     )
 
 
+_SATURATIONS = tuple("Tanh Softsign Erf Atan Asinh ClipByValue Maximum Minimum".split())
 _LOOP = "computes inside a loop or a condition, where no rule can reach."
 _PRODUCTS = ("Mul", "MulNoNan")
 _SCALINGS = (*_PRODUCTS, *gates.QUOTIENTS)
@@ -323,21 +335,22 @@ TABLE: tuple[Row, ...] = (
         dict.fromkeys(_SCALINGS, gates.scaled_by_constant),
     ),
     Row(
+        "tanh, softsign, clipping",
+        "nothing",
+        {
+            "IdentityN": _marked_saturation,
+            "Sub": _shrunk,
+            **_rules("Tanh Softsign Erf Atan Asinh", _saturated),
+            **_rules("Maximum Minimum", _bounded),
+            "ClipByValue": partial(_passed, Note("passed", "clipping")),
+        },
+    ),
+    Row(
         "sum, concatenation, fork",
         "to every summand; sliced; summed, then rectified",
         {
             **_rules("Add AddV2 Sub AddN BiasAdd", _sum),
             **_rules("ConcatV2 Pack", _joined),
-        },
-    ),
-    Row(
-        "tanh, softsign, clipping",
-        "nothing",
-        {
-            "IdentityN": _marked_saturation,
-            **_rules("Tanh Softsign Erf Atan Asinh", _saturated),
-            **_rules("Maximum Minimum", _bounded),
-            "ClipByValue": partial(_passed, Note("passed", "clipping")),
         },
     ),
     Row(
