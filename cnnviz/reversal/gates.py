@@ -52,6 +52,7 @@ _RANKS = {
 _TRANSPARENT = frozenset(
     """Mul RealDiv Add AddV2 Sub Neg Identity IdentityN Cast Reshape ExpandDims Squeeze
     BroadcastTo Tile Transpose BiasAdd StridedSlice Split Minimum Maximum ClipByValue
+    Sqrt
     """.split()
 )
 
@@ -98,6 +99,7 @@ def tell_apart(walk: Walk, op: tf.Operation) -> tuple[tf.Tensor, tf.Tensor] | No
 
 def _rank(walk: Walk, tensor: tf.Tensor) -> int:
     """How surely a tensor is a gate; 0 if nothing says so."""
+    is_divisor = False
     while True:
         op = tensor.op
         mark = mark_of(op)
@@ -107,7 +109,8 @@ def _rank(walk: Walk, tensor: tf.Tensor) -> int:
             return _RANKS["Sigmoid"]
         if _is_capped(walk, tensor):
             return _RANKS["Relu6"]
-        if op.type in _RANKS:
+        # A root that nothing is divided by may be that of a map, such as a magnitude.
+        if op.type in _RANKS and (op.type != "Sqrt" or is_divisor):
             return _RANKS[op.type]
         if op.type in CALLS and (inside := walk.inlined(op)) is not None:
             tensor = inside[tensor.value_index]
@@ -115,7 +118,8 @@ def _rank(walk: Walk, tensor: tf.Tensor) -> int:
         inputs = [t for t in op.inputs if walk.depends(t)]
         if op.type not in _TRANSPARENT or len(inputs) != 1:
             return 0
-        tensor = inputs[0]
+        (tensor,) = inputs
+        is_divisor |= op.type in QUOTIENTS and tensor is op.inputs[1]
 
 
 def _is_sigmoid(walk: Walk, op: tf.Operation) -> bool:

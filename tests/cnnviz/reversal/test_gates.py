@@ -173,6 +173,22 @@ def test_a_condition_on_the_values_of_the_image_is_refused() -> None:
         pulled(lambda x: tf.cond(x[0, 0, 0, 0] > 0, lambda: x, lambda: 2 * x), x, x)
 
 
+@pytest.mark.parametrize("rows", [slice(None), slice(1)])
+def test_the_root_of_a_map_is_no_normalization(rows: slice) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.random((1, 3, 2, 2), np.float32)
+    r = rng.normal(size=x.shape).astype(np.float32)
+
+    def masked(x: tf.Tensor) -> tf.Tensor:
+        return tf.sqrt(x @ [[1.0], [0.5]]) * tf.sigmoid((x @ [[-2.0], [1.0]])[:, rows])
+
+    with pytest.raises(LayerError, match="Sqrt"):
+        pulled(masked, x, r[..., :1])
+    gate = np.sqrt(1 / (1 + np.exp(x[:, rows] - 1)))
+    found = pulled(lambda x: x * tf.sqrt(tf.sigmoid(1 - (1.0 * x)[:, rows])), x, r)
+    close(found, r * gate)
+
+
 class TestGates:
     @GENERATIONS
     @pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid", "mobilenet"])
