@@ -12,14 +12,23 @@ from numpy.typing import ArrayLike, NDArray
 
 _ELEMENTWISE: dict[str, Callable[[ArrayLike, ArrayLike], NDArray[Any]]] = {
     "AddV2": np.add,
+    "Equal": np.equal,
     "FloorDiv": np.floor_divide,
     "FloorMod": np.mod,
+    "Greater": np.greater,
+    "GreaterEqual": np.greater_equal,
+    "Less": np.less,
+    "LessEqual": np.less_equal,
+    "LogicalAnd": np.logical_and,
     "Maximum": np.maximum,
     "Minimum": np.minimum,
     "Mul": np.multiply,
+    "NotEqual": np.not_equal,
+    "RealDiv": np.divide,
     "Sub": np.subtract,
 }
-_OF_DIVISION = ("FloorDiv", "FloorMod")
+_OF_DIVISION = ("FloorDiv", "FloorMod", "RealDiv")
+_REDUCING: dict[str, Callable[[list[Any]], Any]] = {"All": all, "Prod": math.prod}
 _REARRANGING: dict[str, Callable[..., NDArray[Any]]] = {
     "ExpandDims": lambda values, axis: np.expand_dims(values, int(axis)),
     "Range": np.arange,
@@ -76,7 +85,9 @@ def known_element(tensor: tf.Tensor, index: Sequence[int]) -> int | None:
     """An element of a tensor of integers, of which others may be unknown.
 
     Paddings of dilated convolutions are computed from the size of the image: where that
-    is unknown, those before it are constants nevertheless.
+    is unknown, those before it are constants nevertheless. Where an image is cropped to
+    an aspect ratio follows from its size by single numbers, some of which are no whole
+    ones, and by comparing them.
 
     Args:
         tensor: The tensor.
@@ -85,21 +96,33 @@ def known_element(tensor: tf.Tensor, index: Sequence[int]) -> int | None:
     Returns:
         The element; None if it depends on what is fed.
     """
+    element = _element(tensor, index)
+    return None if element is None else int(element)
+
+
+def _element(tensor: tf.Tensor, index: Sequence[int]) -> Any:
+    """The same of a single number of any kind."""
+    if tensor.dtype.is_floating and tensor.shape.rank != 0:
+        return None  # maps, for example
     element: Any = tf.get_static_value(tensor, partial=True)
     for i in index:
         element = None if element is None else element[i]
     if element is not None:
-        return int(element)
+        return element
     operation = tensor.op
     if operation.type == "Identity":
-        return known_element(operation.inputs[0], index)
+        return _element(operation.inputs[0], index)
+    if operation.type == "Cast":
+        element = _element(operation.inputs[0], index)
+        kind = tensor.dtype.as_numpy_dtype
+        return None if element is None else np.asarray(element).astype(kind)[()]
     if operation.type == "Pack":
         axis = operation.get_attr("axis") % len(index)
         part = operation.inputs[index[axis]]
-        return known_element(part, [*index[:axis], *index[axis + 1 :]])
+        return _element(part, [*index[:axis], *index[axis + 1 :]])
     if operation.type == "StridedSlice":
         place = _before_slicing(operation, index)
-        return None if place is None else known_element(operation.inputs[0], place)
+        return None if place is None else _element(operation.inputs[0], place)
     if operation.type == "Shape" and operation.inputs[0].shape.rank is not None:
         return operation.inputs[0].shape[index[0]]
     if operation.type == "GatherV2":
@@ -107,22 +130,21 @@ def known_element(tensor: tf.Tensor, index: Sequence[int]) -> int | None:
         if places is None or axis != 0:
             return None
         first = int(places[tuple(index[: places.ndim])])
-        return known_element(operation.inputs[0], [first, *index[places.ndim :]])
-    if operation.type == "Prod" and operation.inputs[0].shape.rank == 1:
+        return _element(operation.inputs[0], [first, *index[places.ndim :]])
+    if operation.type in _REDUCING and operation.inputs[0].shape.rank == 1:
         count = operation.inputs[0].shape[0] or 0
-        factors = [known_element(operation.inputs[0], [i]) for i in range(count)]
-        told = [factor for factor in factors if factor is not None]
-        return math.prod(told) if told and len(told) == count else None
+        elements = [_element(operation.inputs[0], [i]) for i in range(count)]
+        is_told = elements and None not in elements
+        return _REDUCING[operation.type](elements) if is_told else None
     if operation.type in _ELEMENTWISE:
         parts = [
-            known_element(t, index[len(index) - (t.shape.rank or 0) :])
+            _element(t, index[len(index) - (t.shape.rank or 0) :])
             for t in operation.inputs
             if list(t.shape) == list(tensor.shape) or t.shape.rank == 0
         ]
         known = [part for part in parts if part is not None]
         if len(known) == 2:
-            computed = _computed(operation, *known)
-            return None if computed is None else int(computed)
+            return _computed(operation, *known)
     return None
 
 

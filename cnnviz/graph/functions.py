@@ -7,13 +7,27 @@ from typing import Any
 
 import tensorflow as tf
 
+from cnnviz.graph.constants import known_element
+
 CALLS = frozenset(("PartitionedCall", "StatefulPartitionedCall"))
 """The types of the operations that call a function."""
+CONDITIONS = frozenset(("If", "StatelessIf"))
+"""The types of those that call one of two; their first input tells which."""
 
 
 def body(call: tf.Operation) -> tf.Graph | None:
-    """The graph of the function that an operation calls, if it can be looked into."""
-    return graph_of(call.graph, call.get_attr("f").name)
+    """The graph of the function that an operation calls, if it can be looked into.
+
+    Of a condition that of the branch that is taken, if that is known before it runs, as
+    where the size of an image decides.
+    """
+    if call.type not in CONDITIONS:
+        return graph_of(call.graph, call.get_attr("f").name)
+    is_true = known_element(call.inputs[0], ())
+    if is_true is None:
+        return None
+    branch = "then_branch" if is_true else "else_branch"
+    return graph_of(call.graph, call.get_attr(branch).name)
 
 
 def graph_of(caller: tf.Graph, name: str) -> tf.Graph | None:
@@ -69,9 +83,10 @@ class Inlining:
             return tensor
         *around, call = calls
         copies = self._copies.setdefault(tuple(c.name for c in calls), {})
+        handed = call.inputs[1:] if call.type in CONDITIONS else call.inputs
         outer = {
             inner.ref(): given
-            for inner, given in zip(tensor.graph.inputs, call.inputs, strict=True)
+            for inner, given in zip(tensor.graph.inputs, handed, strict=True)
         }
 
         def given(top: tf.Tensor) -> tf.Tensor | None:

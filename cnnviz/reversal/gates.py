@@ -16,7 +16,7 @@ import tensorflow as tf
 from cnnviz.graph.channels import beside, op_position_dims
 from cnnviz.graph.functions import CALLS, recomputed
 from cnnviz.graph.marks import mark_of
-from cnnviz.graph.operations import MATRIX_PRODUCTS
+from cnnviz.graph.operations import ELEMENTWISE, MATRIX_PRODUCTS
 from cnnviz.reversal.steps import (
     Note,
     Step,
@@ -52,18 +52,22 @@ _RANKS = {
 _TRANSPARENT = frozenset(
     """Mul RealDiv Add AddV2 Sub Neg Identity IdentityN Cast Reshape ExpandDims Squeeze
     BroadcastTo Tile Transpose BiasAdd StridedSlice Split Minimum Maximum ClipByValue
-    """.split()
-)
-
-_ELEMENTWISE = frozenset(
-    """Add AddV2 Sub Mul RealDiv Neg Pow Square Exp Expm1 Log Log1p Tanh Sigmoid Erf
-    Erfc Softplus Relu Relu6 Elu Selu LeakyRelu Maximum Minimum ClipByValue Cast
-    Identity IdentityN Greater GreaterEqual Less LessEqual Abs Sqrt Rsqrt Sign
-    SelectV2 AddN
+    Sqrt
     """.split()
 )
 
 QUOTIENTS = ("RealDiv", "DivNoNan", "Div")
+
+_RECIPROCALS = ("Reciprocal", "Inv")
+
+_VALUE_BY_VALUE = frozenset(
+    (
+        *(*ELEMENTWISE, *QUOTIENTS, *_RECIPROCALS),
+        *"Atan Asinh Pow Log Log1p IdentityN Sqrt Rsqrt".split(),
+    )
+)
+
+_BOUNDS = ("Relu", "Maximum", "Minimum", "ClipByValue")
 
 PRODUCTS = (*MATRIX_PRODUCTS, "Einsum")
 
@@ -95,12 +99,18 @@ def tell_apart(walk: Walk, op: tf.Operation) -> tuple[tf.Tensor, tf.Tensor] | No
 
 def _rank(walk: Walk, tensor: tf.Tensor) -> int:
     """How surely a tensor is a gate; 0 if nothing says so."""
+    is_divisor = False
     while True:
         op = tensor.op
         mark = mark_of(op)
         if mark is not None:
             return _RANKS.get(mark.activation, 0)
-        if op.type in _RANKS:
+        if _is_sigmoid(walk, op):
+            return _RANKS["Sigmoid"]
+        if _is_capped(walk, tensor):
+            return _RANKS["Relu6"]
+        # A root that nothing is divided by may be that of a map, such as a magnitude.
+        if op.type in _RANKS and (op.type != "Sqrt" or is_divisor):
             return _RANKS[op.type]
         if op.type in CALLS and (inside := walk.inlined(op)) is not None:
             tensor = inside[tensor.value_index]
@@ -108,11 +118,50 @@ def _rank(walk: Walk, tensor: tf.Tensor) -> int:
         inputs = [t for t in op.inputs if walk.depends(t)]
         if op.type not in _TRANSPARENT or len(inputs) != 1:
             return 0
-        tensor = inputs[0]
+        (tensor,) = inputs
+        is_divisor |= op.type in QUOTIENTS and tensor is op.inputs[1]
+
+
+def _is_sigmoid(walk: Walk, op: tf.Operation) -> bool:
+    """Whether an operation computes `1 / (1 + exp(-x))`."""
+    if op.type in QUOTIENTS and not walk.depends(op.inputs[0]):
+        return _is_one_and_exp(walk, op.inputs[1])
+    return op.type in _RECIPROCALS and _is_one_and_exp(walk, op.inputs[0])
+
+
+def _is_one_and_exp(walk: Walk, tensor: tf.Tensor) -> bool:
+    """Whether a tensor is `1 + exp(x)`."""
+    if tensor.op.type not in ("Add", "AddV2"):
+        return False
+    a, b = tensor.op.inputs
+    power, one = (a, b) if walk.depends(a) else (b, a)
+    return power.op.type == "Exp" and bool(np.all(tf.get_static_value(one) == 1))
+
+
+def _is_capped(walk: Walk, tensor: tf.Tensor) -> bool:
+    """Whether a tensor is `clip(x, 0, c)`, however it is written."""
+    is_above_0 = is_below_c = False
+    while tensor.op.type in _BOUNDS:
+        op = tensor.op
+        given = [t for t in op.inputs if walk.depends(t)]
+        if len(given) != 1:
+            return False
+        (tensor,) = given
+        is_below_c |= op.type in ("Minimum", "ClipByValue")
+        if op.type != "Minimum":
+            low = next((t for t in op.inputs if t is not tensor), None)
+            is_above_0 |= low is None or is_zero(low)
+    return is_above_0 and is_below_c
+
+
+def is_zero(tensor: tf.Tensor) -> bool:
+    """Whether a tensor is known to be 0 everywhere."""
+    constant = tf.get_static_value(tensor)
+    return constant is not None and not np.any(constant)
 
 
 def gated_by_itself(walk: Walk, tensor: tf.Tensor) -> tf.Tensor | None:
-    """Of `x * gate(x)`, which is how smooth rectifiers are written: x.
+    """Of `x * gate(x)` or `x / (1 + exp(-x))`, as smooth rectifiers are written: x.
 
     Args:
         walk: The walk.
@@ -124,16 +173,31 @@ def gated_by_itself(walk: Walk, tensor: tf.Tensor) -> tf.Tensor | None:
     """
     op = tensor.op
     ours = [t for t in op.inputs if walk.depends(t)]
-    if op.type != "Mul" or len(ours) != 2:
+    if len(ours) != 2:
         return None
-    if max(_rank(walk, t) for t in ours) in (0, _NORMALIZER):
+    if op.type in QUOTIENTS and _is_one_and_exp(walk, ours[1]):
+        signal, gate = ours
+    elif op.type != "Mul" or max(_rank(walk, t) for t in ours) in (0, _NORMALIZER):
         return None
-    apart = tell_apart(walk, op)
-    if apart is None:
+    elif (apart := tell_apart(walk, op)) is not None:
+        signal, gate = apart
+    else:
         return None
-    signal, gate = apart
     unscaled = _unscaled(walk, signal)
     return next((x for x in unscaled if _roots(walk, gate, x) == {x.ref()}), None)
+
+
+def is_made_of(walk: Walk, tensor: tf.Tensor, x: tf.Tensor) -> bool:
+    """Whether nothing of an image but a map decides a tensor, value by value.
+
+    Args:
+        walk: The walk.
+        tensor: The tensor.
+        x: The map.
+    """
+    if not walk.depends(tensor):
+        return True
+    return any(_roots(walk, tensor, y) == {y.ref()} for y in _unscaled(walk, x))
 
 
 def slope(walk: Walk, tensor: tf.Tensor, root: tf.Tensor, at: float) -> tf.Tensor:
@@ -154,7 +218,7 @@ def slope(walk: Walk, tensor: tf.Tensor, root: tf.Tensor, at: float) -> tf.Tenso
     number = tf.constant(at, root.dtype)
 
     def given(top: tf.Tensor) -> tf.Tensor | None:
-        if top is root:
+        if _is_same(top, root):
             return number
         return None if walk.depends(top) else top
 
@@ -172,8 +236,26 @@ def shared(walk: Walk, known: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor | None:
             known, and perhaps negative.
         tensor: Another tensor.
     """
-    below = {x.ref() for x in _unscaled(walk, known, known=True)}
-    return next((x for x in _unscaled(walk, tensor) if x.ref() in below), None)
+    below = [*_unscaled(walk, known, known=True)]
+    return next(
+        (x for x in _unscaled(walk, tensor) if any(_is_same(x, y) for y in below)), None
+    )
+
+
+def _is_same(tensor: tf.Tensor, other: tf.Tensor) -> bool:
+    """Whether two tensors are one, or one product written twice.
+
+    Variables are read anew wherever they are used.
+    """
+    op, twin = tensor.op, other.op
+    if tensor is other or op.type != twin.type:
+        return tensor is other
+    if op.type == "Const":
+        value, number = map(tf.get_static_value, (tensor, other))
+        return np.array_equal(value, number)
+    return op.type in ("Mul", "RealDiv", "ReadVariableOp") and all(
+        map(_is_same, op.inputs, twin.inputs)
+    )
 
 
 def _unscaled(
@@ -354,7 +436,9 @@ def _roots(walk: Walk, tensor: tf.Tensor, lowest: tf.Tensor | None = None) -> se
         seen.add(top.ref())
         mark = mark_of(top.op)
         if mark is None:
-            sources = list(top.op.inputs) if top.op.type in _ELEMENTWISE else []
+            sources = list(top.op.inputs) if top.op.type in _VALUE_BY_VALUE else []
+            if top.op.type in CALLS and (inside := walk.inlined(top.op)) is not None:
+                sources = [inside[top.value_index]]
         else:
             competes = mark.policy == "refuse" and mark.activation != "log_sigmoid"
             sources = [] if competes else [mark.given]

@@ -32,7 +32,6 @@ from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from cnnviz.graph.marks import Policy, mark_of
@@ -167,14 +166,14 @@ def larger_of_scaled(walk: Walk, tensor: tf.Tensor) -> Step | None:
             return None
         return _rectified_and_scaled(walk, tensor, x, tensor, "maximum(x, a x)")
     given, bound = (a, b) if walk.depends(a) else (b, a)
-    return _rectified(walk, tensor, given, "relu") if _is_zero(bound) else None
+    return _rectified(walk, tensor, given, "relu") if gates.is_zero(bound) else None
 
 
 def smaller_than_zero(walk: Walk, tensor: tf.Tensor) -> Step | None:
     """`minimum(x, 0) = -relu(-x)`: a map that is never positive."""
     a, b = tensor.op.inputs
     given, bound = (a, b) if walk.depends(a) else (b, a)
-    if walk.depends(bound) or not _is_zero(bound):
+    if walk.depends(bound) or not gates.is_zero(bound):
         return None
 
     def pull(r: tf.Tensor) -> list[tf.Tensor]:
@@ -188,28 +187,71 @@ def smaller_than_zero(walk: Walk, tensor: tf.Tensor) -> Step | None:
 
 def clipped_at_zero(walk: Walk, tensor: tf.Tensor) -> Step | None:
     """`clip(x, 0, ...)`."""
-    if not _is_zero(tensor.op.inputs[1]):
+    if not gates.is_zero(tensor.op.inputs[1]):
         return None
     return _rectified(walk, tensor, tensor.op.inputs[0], "relu")
 
 
+def sum_of_halves(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """`relu(x) + a * minimum(x, 0)` and `relu(x) - a * relu(-x)`."""
+    one, other = tensor.op.inputs
+    if not (walk.depends(one) and walk.depends(other)):
+        return None
+    swapped = [] if tensor.op.type == "Sub" else [(other, one)]
+    for above, below in [(one, other), *swapped]:
+        upper, lower = _half(walk, above), _half(walk, below)
+        if upper is None or lower is None or upper[0] is not lower[0]:
+            continue
+        if upper[1] and not lower[1]:
+            name = "relu(x) + a minimum(x, 0)"
+            return _rectified_and_scaled(walk, tensor, upper[0], above, name)
+    return None
+
+
+def _half(walk: Walk, tensor: tf.Tensor) -> tuple[tf.Tensor, bool] | None:
+    """Of what is 0 on one side of `x = 0`: x, and whether that is below.
+
+    Args:
+        walk: The walk.
+        tensor: `relu(x)`, `minimum(x, 0)`, `x - |x|` and the like, times constants.
+    """
+    while tensor.op.type in ("Mul", "RealDiv", "Neg"):
+        factors = [t for t in tensor.op.inputs if walk.depends(t)]
+        is_divisor = tensor.op.type == "RealDiv" and factors[-1] is tensor.op.inputs[1]
+        if len(factors) > 1 or is_divisor:
+            return None
+        (tensor,) = factors
+    op, mark = tensor.op, mark_of(tensor.op)
+    if op.type == "Sub":
+        x, other = op.inputs
+        is_difference = other.op.type == "Abs" and other.op.inputs[0] is x
+        return (x, False) if is_difference else None
+    if op.type == "Relu":
+        given = op.inputs[0]
+    elif mark is not None and mark.activation == "relu":
+        given = mark.given
+    elif op.type in ("Maximum", "Minimum") and any(map(gates.is_zero, op.inputs)):
+        given = next(t for t in op.inputs if walk.depends(t))
+    else:
+        return None
+    is_below = op.type != "Minimum"
+    if given.op.type == "Neg":
+        return given.op.inputs[0], not is_below
+    return given, is_below
+
+
 def selected_by_sign(walk: Walk, tensor: tf.Tensor) -> Step | None:
-    """`where(x > t, x, ...)`."""
+    """`where(x > t, x, f(x))`."""
     condition, yes, no = tensor.op.inputs
     compared = gates.compared(walk, condition) if walk.depends(condition) else None
     if compared is None:
         return None
     seen, upwards = compared
-    on = yes if upwards else no
+    on, off = (yes, no) if upwards else (no, yes)
     x = gates.shared(walk, seen, on)
-    if x is None:
+    if x is None or not gates.is_made_of(walk, off, x):
         return None
     return _rectified_and_scaled(walk, tensor, x, on, "where(x > t, x, ...)")
-
-
-def _is_zero(tensor: tf.Tensor) -> bool:
-    constant = tf.get_static_value(tensor)
-    return constant is not None and not np.any(constant)
 
 
 def _kind(layer: Layer) -> str | None:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from cnnviz.errors import LayerError
-from cnnviz.graph.functions import CALLS
+from cnnviz.graph.functions import CALLS, CONDITIONS
 from cnnviz.graph.marks import mark_of
 from cnnviz.graph.operations import (
     BATCH_NORMALIZATIONS,
@@ -174,6 +174,17 @@ def _saturated(walk: Walk, tensor: tf.Tensor) -> Step:
     return _passed(Note("passed", tensor.op.type.lower()), walk, tensor)
 
 
+def _shrunk(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """`x - tanh(x)` and `x - clip(x, -1, 1)`, of whose parts none would remain."""
+    x, taken = tensor.op.inputs
+    if taken.op.type not in _SATURATIONS or any(map(gates.is_zero, taken.op.inputs)):
+        return None
+    if not walk.depends(taken) or not gates.is_made_of(walk, taken, x):
+        return None
+    note = Note("passed", f"x - {taken.op.type.lower()}(x)")
+    return Step((x,), lambda r: [summed_to(r, x.shape)], note=note)
+
+
 def _marked_saturation(_: Walk, tensor: tf.Tensor) -> Step | None:
     mark = mark_of(tensor.op)
     if mark is None or mark.policy != "pass":
@@ -218,12 +229,15 @@ def _refusal(walk: Walk, op: tf.Operation) -> LayerError:
     )
 
 
+_SATURATIONS = tuple("Tanh Softsign Erf Atan Asinh ClipByValue Maximum Minimum".split())
 _LOOP = "computes inside a loop or a condition, where no rule can reach."
 _PRODUCTS = ("Mul", "MulNoNan")
 _SCALINGS = (*_PRODUCTS, *gates.QUOTIENTS)
 
 _REFUSALS = {
-    **dict.fromkeys(("If", "StatelessIf", "While", "StatelessWhile", "Case"), _LOOP),
+    **dict.fromkeys(
+        "If StatelessIf While StatelessWhile Case StatelessCase".split(), _LOOP
+    ),
     **dict.fromkeys(
         (*_PRODUCTS, *gates.PRODUCTS),
         "multiplies two maps of which neither is a gate, which the deconvnet has no "
@@ -261,6 +275,7 @@ TABLE: tuple[Row, ...] = (
             "Maximum": rectifiers.larger_of_scaled,
             "Minimum": rectifiers.smaller_than_zero,
             "ClipByValue": rectifiers.clipped_at_zero,
+            **_rules("Add AddV2 Sub", rectifiers.sum_of_halves),
             **_rules("SelectV2 Select", rectifiers.selected_by_sign),
             **dict.fromkeys(_SCALINGS, rectifiers.self_gated),
         },
@@ -320,21 +335,22 @@ TABLE: tuple[Row, ...] = (
         dict.fromkeys(_SCALINGS, gates.scaled_by_constant),
     ),
     Row(
+        "tanh, softsign, clipping",
+        "nothing",
+        {
+            "IdentityN": _marked_saturation,
+            "Sub": _shrunk,
+            **_rules("Tanh Softsign Erf Atan Asinh", _saturated),
+            **_rules("Maximum Minimum", _bounded),
+            "ClipByValue": partial(_passed, Note("passed", "clipping")),
+        },
+    ),
+    Row(
         "sum, concatenation, fork",
         "to every summand; sliced; summed, then rectified",
         {
             **_rules("Add AddV2 Sub AddN BiasAdd", _sum),
             **_rules("ConcatV2 Pack", _joined),
-        },
-    ),
-    Row(
-        "tanh, softsign, clipping",
-        "nothing",
-        {
-            "IdentityN": _marked_saturation,
-            **_rules("Tanh Softsign Erf Atan Asinh", _saturated),
-            **_rules("Maximum Minimum", _bounded),
-            "ClipByValue": partial(_passed, Note("passed", "clipping")),
         },
     ),
     Row(
@@ -366,10 +382,11 @@ TABLE: tuple[Row, ...] = (
         ),
     ),
     Row(
-        "functions: `tf.function`, SavedModel, custom gradients",
+        "functions: `tf.function`, SavedModel, custom gradients; conditions on the "
+        "size of the image",
         "followed inside",
         {
-            **dict.fromkeys(CALLS, _called),
+            **dict.fromkeys((*CALLS, *CONDITIONS), _called),
             **_rules("IdentityN CustomGradient", _one_of_several),
         },
     ),
@@ -382,6 +399,6 @@ TABLE: tuple[Row, ...] = (
             ("Mul", "RealDiv", "Div", *BATCH_NORMALIZATIONS), gates.keeps_sign
         ),
     ),
-    Row("loops, conditions, softmax inside the network, all else", "refused", {}),
+    Row("loops, other conditions, softmax inside the network, all else", "refused", {}),
 )
 """The policy, in the order in which the rows are asked."""

@@ -18,6 +18,10 @@ CASES: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "packed": lambda _: tf.stack([TABLE[0], TABLE[2]], axis=1),
     "arithmetic": lambda _: (tf.constant(TABLE) - 7) % 5 + 2 * TABLE,
     "clipped": lambda _: tf.minimum(tf.maximum(TABLE, 3), 8),
+    "cut off": lambda _: tf.cast(tf.cast(TABLE[2, 3], tf.float32) / 4, tf.int64),
+    "compared": lambda _: tf.reduce_all(
+        (tf.constant(TABLE)[1, 2] >= 6, TABLE[0, 1] < 7)
+    ),
     "gathered": lambda size: tf.gather([[size, 3], [5, 7]], [[1, 1]]),
     "one gathered": lambda size: tf.gather([[size, 3], [5, 7]], 1),
     "below an unknown row": lambda size: tf.stack([[7], size[tf.newaxis]])[:1],
@@ -49,6 +53,7 @@ def test_what_depends_on_the_input_is_unknown() -> None:
         size = tf.shape(image)[0]
         tensor = tf.stack([size, size % 2, 4])
         assert [known_element(tensor, [i]) for i in range(3)] == [None, None, 4]
+        assert known_element(tf.reduce_all((size > 3, tensor[2] > 3)), ()) is None
         return tensor
 
     compute.get_concrete_function(tf.TensorSpec((None,), tf.float32))

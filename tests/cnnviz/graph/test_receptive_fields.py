@@ -892,6 +892,9 @@ CROPPED: dict[str, Builder] = {
         custom(lambda x: tf.concat(tf.split(x, 4, axis=1), axis=1)),
         conv(2, 5, padding="same"),
     ),
+    "to an aspect ratio": layers(
+        lambda ns: ns.Resizing(6, 10, crop_to_aspect_ratio=True), conv(2)
+    ),
     "turned around": layers(
         custom(lambda x: x[:, 2:-3, ::-1][:, :, 1:]), conv(2, 5, padding="same")
     ),

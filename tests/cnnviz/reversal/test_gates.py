@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from cnnviz import LayerError
 from cnnviz.attribution import Rule, deconvnet
 from tests import reference as twin
 from tests.networks import (
@@ -137,6 +138,55 @@ class TestPreprocessing:
         scale = np.array([9.0, -9.0, 3.0], np.float32)
         found = pulled(lambda x: front(x) * scale, x, r)
         close(found, pulled(front, x, r * np.sign(scale)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(7, 4), (4, 7), (8, 8), (3, 9)])
+@pytest.mark.parametrize(
+    "front",
+    [
+        keras.layers.Resizing(4, 4, pad_to_aspect_ratio=True, fill_value=0.5),
+        keras.layers.CenterCrop(4, 4),
+        tf_keras.layers.CenterCrop(4, 4),
+        lambda x: tf.cond(tf.shape(x)[1] == 4, lambda: x[:, :, 1:], lambda: 2 * x),
+    ],
+    ids=["padded", "cropped", "cropped by Keras 2", "its own"],
+)
+def test_a_condition_on_the_size_of_the_image_is_followed(
+    front: Callable[[tf.Tensor], tf.Tensor], shape: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.random((2, *shape, 3), np.float32)
+    image = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        made = front(image)
+    r = rng.normal(size=made.shape).astype(np.float32)
+    found = pulled(lambda x: tf.nn.relu(front(x)), x, r)
+    expected = tape.gradient(made, image, tf.nn.relu(r))
+    assert np.abs(expected).max() > 0
+    close(found, expected)
+
+
+def test_a_condition_on_the_values_of_the_image_is_refused() -> None:
+    x = np.ones((1, 4, 4, 1), np.float32)
+    with pytest.raises(LayerError, match="a loop or a condition"):
+        pulled(lambda x: tf.cond(x[0, 0, 0, 0] > 0, lambda: x, lambda: 2 * x), x, x)
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(1)])
+def test_the_root_of_a_map_is_no_normalization(rows: slice) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.random((1, 3, 2, 2), np.float32)
+    r = rng.normal(size=x.shape).astype(np.float32)
+
+    def masked(x: tf.Tensor) -> tf.Tensor:
+        return tf.sqrt(x @ [[1.0], [0.5]]) * tf.sigmoid((x @ [[-2.0], [1.0]])[:, rows])
+
+    with pytest.raises(LayerError, match="Sqrt"):
+        pulled(masked, x, r[..., :1])
+    gate = np.sqrt(1 / (1 + np.exp(x[:, rows] - 1)))
+    found = pulled(lambda x: x * tf.sqrt(tf.sigmoid(1 - (1.0 * x)[:, rows])), x, r)
+    close(found, r * gate)
 
 
 class TestGates:

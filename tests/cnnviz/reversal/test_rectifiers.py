@@ -53,6 +53,16 @@ WRITTEN_OUT: list[Rectifier] = [
     tf.nn.gelu,
     lambda x: tf.nn.gelu(x, approximate=True),
     keras.ops.hard_silu,
+    lambda x: x * tf.clip_by_value(x + 3, 0, 6) / 6,
+    lambda x: keras.ops.clip(x / 6 + 0.5, 0, 1) * x,
+    lambda x: x * tf.minimum(tf.nn.relu(x + 3), 6) / 6,
+    lambda x: x * tf.maximum(0.0, tf.minimum(x + 3, 6)) / 6,
+    lambda x: x / (1 + tf.exp(-x)),
+    lambda x: 1 / (1 + tf.exp(-1.702 * x)) * x,
+    lambda x: x * tf.math.reciprocal(tf.exp(-x) + 1),
+    lambda x: tf.maximum(x, 0) + 0.2 * tf.minimum(x, 0),
+    lambda x: tf.nn.relu(x) - [0.2, 0.1] * tf.nn.relu(-x),
+    lambda x: (x - tf.abs(x)) * 0.5 * [0.2, 1.5] + keras.layers.ReLU()(x),
     lambda x: tf.maximum(x, 0.2 * x),
     lambda x: tf.where(x > 0, x, 0.2 * x),
     lambda x: tf.where(tf.less(x, 0.0), tf.exp(x) - 1, x),
@@ -107,6 +117,18 @@ class TestScalesBesideRectifiersWrittenOut:
         scale, alive = tf.Variable(self.scale), X > 0 if guided else 1
         found = behind_filter(lambda x: x * scale * tf.sigmoid(x), X, guided)
         close(found, np.maximum(R * self.scale, 0) * alive)
+        # A variable is read anew wherever it is used.
+        for written, rate in (
+            (
+                lambda x: tf.where(scale * x > 0, scale * x, 0.2 * scale * x),
+                self.scale,
+            ),
+            (lambda x: tf.where(x / scale > 0, x / scale, 0.0), 1 / self.scale),
+            (lambda x: tf.maximum(x * scale, 0.2 * (x * scale)), self.scale),
+        ):
+            alive = X * self.scale > 0 if guided else 1
+            found = behind_filter(written, X, guided)
+            close(found, np.maximum(R, 0) * alive * rate)
         # It may be the smaller of x: then it is the larger of two maps.
         found = behind_filter(
             lambda x: tf.maximum(scale * x, 0.2 * (scale * (1.0 * x))), X, guided
@@ -114,6 +136,9 @@ class TestScalesBesideRectifiersWrittenOut:
         close(found, R * np.where(X * self.scale > 0, 1, 0.2) * self.scale)
         with pytest.raises(LayerError, match="chooses between"):
             behind_filter(lambda x: tf.where(scale * x > 0, x, 0.0), X, guided)
+        other = tf.Variable(self.scale)
+        with pytest.raises(LayerError, match="chooses between"):
+            behind_filter(lambda x: tf.where(scale * x > 0, other * x, 0.0), X, guided)
 
     def test_gates_that_are_open_below_0(self, guided: bool) -> None:
         steepness = tf.Variable([2.0, -0.05])
@@ -223,6 +248,8 @@ class TestActivations:
             keras.ops.hard_silu,
             lambda x: tf.maximum(x, 0.2 * x),
             lambda x: tf.where(x > 0, x, 0.3 * (tf.exp(x) - 1)),
+            lambda x: tf.where(x > 0, x, tf.function(tf.nn.softsign)(2 * x)),
+            lambda x: tf.where(3 * x > 0, 3 * x, tf.sin(x)) / 3,
             tf.nn.leaky_relu,
             tf.nn.elu,
         ],
@@ -276,8 +303,14 @@ class TestActivations:
             (lambda x: tf.where(tf.sin(x) > 0.5, x, 0.0), "chooses between"),
             (lambda x: tf.where(-1.0 * x > 0, x, 0.0), "chooses between"),
             (lambda x: tf.where(tf.less(0.0, x), 0.0, x), "chooses between"),
+            (lambda x: tf.where(x > 0, x, tf.reverse(x, [-1])), "chooses between"),
+            (lambda x: tf.where(x > 0, x, tf.reduce_mean(x)), "chooses between"),
             (lambda x: tf.maximum(x, 2.0 / x), "divides by a map"),
-            (lambda x: x / (1 + tf.exp(-x)), "divides by a map"),
+            (lambda x: x / (2 + tf.exp(-x)), "divides by a map"),
+            (lambda x: x * (1 / (1 + tf.abs(x))), "multiplies two maps"),
+            (lambda x: x * tf.math.reciprocal(1 + tf.abs(x)), "multiplies two maps"),
+            (lambda x: x * tf.clip_by_value(x, -6, 0), "multiplies two maps"),
+            (lambda x: tf.nn.relu(x) + tf.abs(x), "Abs"),
             (lambda x: 3.0 * x / (1 + tf.abs(x)), "divides by a map"),
             (lambda x: tf.exp(x) / (tf.exp(x) + tf.exp(-x)), "divides by a map"),
             (lambda x: x * tf.math.rsqrt(1 + x * x), "multiplies two maps"),

@@ -169,6 +169,8 @@ MET: dict[str, list[tuple[Callable[[tf.Tensor], tf.Tensor], Any]]] = {
         (tf.tanh, R),
         (lambda x: tf.minimum(x, 2.0), R),
         (lambda x: tf.clip_by_value(x, -1.0, 1.0), R),
+        (lambda x: x - tf.tanh(x), R),
+        (lambda x: x - tf.clip_by_value(x, -1.0, 1.0), R),
     ],
     "reshaping": [
         (lambda x: tf.reverse(tf.nn.relu(x), [1]), np.maximum(R[:, ::-1], 0)),

@@ -40,8 +40,15 @@ class ByHand(keras.Model):
         return self.last(x)
 
 
-def _cond_relu(x: Any) -> Any:
+def _relu_by_size(x: Any) -> Any:
     return tf.cond(tf.shape(x)[1] > 0, lambda: tf.nn.relu(x), lambda: x)
+
+
+SWITCH = tf.Variable(1.0, trainable=False)
+
+
+def _relu_by_switch(x: Any) -> Any:
+    return tf.cond(SWITCH > 0, lambda: tf.nn.relu(x), lambda: x)
 
 
 def _while_relu(x: Any) -> Any:
@@ -70,6 +77,7 @@ WRITTEN = {
     "maximum": lambda x: tf.maximum(x, 0.0),
     "maximum, swapped": lambda x: tf.maximum(0.0, x),
     "keras.maximum": lambda x: keras.ops.maximum(x, 0),
+    "by its size": _relu_by_size,
     "where": lambda x: tf.where(x > 0, x, 0.0),
     "where, zeros": lambda x: tf.where(x > 0, x, tf.zeros_like(x)),
     "where, swapped": lambda x: tf.where(x < 0, 0.0, x),
@@ -120,7 +128,7 @@ class TestEveryWayToWriteIt:
             found = deconvnet(raw(network), self.image, "last", rule=rule)
             close(found.images, expected[rule], rtol=1e-6)
 
-    @pytest.mark.parametrize("way", [_cond_relu, _while_relu])
+    @pytest.mark.parametrize("way", [_relu_by_switch, _while_relu])
     def test_what_cannot_be_reached_is_refused(self, way: Any) -> None:
         weights, expected = self.expected()
         network = ByHand(way)
