@@ -541,7 +541,7 @@ def test_no_columns_are_refused(shape: tuple[int, ...]) -> None:
         activation_sheet(random(*shape), title="x", columns=0)
 
 
-@pytest.mark.parametrize("sort", [None, "strongest", "channel"])
+@pytest.mark.parametrize("sort", [None, "channel"])
 def test_of_more_units_than_have_room_the_strongest_are_cells(
     sort: Sort | None,
 ) -> None:
