@@ -21,7 +21,7 @@ Known cases, each with a file in the tests:
   user gives under the layer's name takes its place.
 - An activation that was a `lambda` is kept as byte code, which neither Keras reads
   back; a function that the user gives as `<lambda>` takes its place.
-- A class that the user's program has registered and that has the name of one of Keras:
+- A class that the user has registered or given, and that has the name of one of Keras:
   wrappers of tf-keras look for the class name alone, and take that of Keras.
 """
 
@@ -52,12 +52,7 @@ from cnnviz.loading.identify import ModelFile
 from cnnviz.loading.safe_configuration import is_of_keras
 from cnnviz.loading.safe_names import LAYERS, OPERATIONS
 from cnnviz.loading.safety import registered_object
-from cnnviz.tracing.keras_generations import (
-    Network,
-    everything,
-    is_of_library,
-    keras_kinds,
-)
+from cnnviz.tracing.keras_generations import Network, everything, keras_kinds
 
 
 def stand_ins() -> dict[str, Any]:
@@ -96,7 +91,7 @@ def mended(file: ModelFile, custom_objects: Mapping[str, Any]) -> ModelFile:
     config = deepcopy(file.config)
     changed = _is_first_zip(file)
     for node in list(nodes(config)):
-        changed |= _registered_class(node, file)
+        changed |= _registered_class(node, file, custom_objects)
         changed |= node.pop("compile_config", None) is not None
         changed |= _replaced_lambda(node, custom_objects, file)
         wraps = file.kind == "zip" and not file.is_keras_2
@@ -125,15 +120,16 @@ def _moved_module(node: dict[str, Any]) -> bool:
     return True
 
 
-def _registered_class(node: dict[str, Any], file: ModelFile) -> bool:
-    """Names a registered class in the one way that leads every loader to it."""
+def _registered_class(
+    node: dict[str, Any], file: ModelFile, custom_objects: Mapping[str, Any]
+) -> bool:
+    """Names a class of the user's in the one way that leads every loader to it."""
     name, registered = node.get("class_name"), node.get("registered_name")
     if not isinstance(name, str) or registered == name or not is_of_keras(name):
         return False
     if not isinstance(registered, str) or registered.rpartition(">")[2] != name:
         return False
-    found = registered_object(registered, file)
-    if found is None or is_of_library(found):
+    if registered not in custom_objects and registered_object(registered, file) is None:
         return False
     node["class_name"] = registered
     return True

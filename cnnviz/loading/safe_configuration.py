@@ -184,8 +184,9 @@ def _class(
     is_users = isinstance(registered, str) and is_known(registered)
     if is_known(name) and (is_users or module is None):
         return
-    # Of a class of a notebook Keras 3 keeps no module.
-    is_named = module is not None or ("module" in node and not is_of_keras(name))
+    # Of a class of a notebook Keras 3 keeps no module. By a name that Keras has, too,
+    # some loaders would find that of Keras: see `repairs`.
+    is_named = "module" in node and not is_of_keras(name)
     if is_users and is_named and name == registered.rpartition(">")[2]:
         return
     usual = registered in (None, "", name, f"Custom>{name}")

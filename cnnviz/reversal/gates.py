@@ -16,7 +16,7 @@ import tensorflow as tf
 from cnnviz.graph.channels import beside, op_position_dims
 from cnnviz.graph.functions import CALLS, recomputed
 from cnnviz.graph.marks import mark_of
-from cnnviz.graph.operations import ELEMENTWISE, MATRIX_PRODUCTS
+from cnnviz.graph.operations import MATRIX_PRODUCTS
 from cnnviz.reversal.steps import (
     Note,
     Step,
@@ -29,6 +29,9 @@ from cnnviz.reversal.steps import (
 _NORMALIZER = 6
 """The rank of what divides by the image's own statistics."""
 
+_ROOT = 0.5
+"""That of a root which nothing is divided by: of a scale, or of a map's magnitude."""
+
 FAR = 1024.0
 """Where gates are open or shut. A power of 2: what is multiplied by it, and divided by
 it again, is as it was, also in half precision."""
@@ -36,7 +39,7 @@ it again, is as it was, also in half precision."""
 _COMPARISONS = frozenset(("Greater", "GreaterEqual", "Less", "LessEqual"))
 
 _RANKS = {
-    **dict.fromkeys(("Rsqrt", "Reciprocal", "Inv", "Sqrt"), _NORMALIZER),
+    **dict.fromkeys(("Rsqrt", "Reciprocal", "Inv"), _NORMALIZER),
     **dict.fromkeys(_COMPARISONS, 5),
     **dict.fromkeys(("LogicalAnd", "LogicalOr", "LogicalNot", "Sign", "Equal"), 5),
     **dict.fromkeys(
@@ -49,6 +52,8 @@ _RANKS = {
 }
 """How surely an operation or activation makes a gate. ReLU(6) is one in MobileNetV3."""
 
+_NO_RECTIFIERS = (0, _ROOT, _NORMALIZER)
+
 _TRANSPARENT = frozenset(
     """Mul RealDiv Add AddV2 Sub Neg Identity IdentityN Cast Reshape ExpandDims Squeeze
     BroadcastTo Tile Transpose BiasAdd StridedSlice Split Minimum Maximum ClipByValue
@@ -60,11 +65,13 @@ QUOTIENTS = ("RealDiv", "DivNoNan", "Div")
 
 _RECIPROCALS = ("Reciprocal", "Inv")
 
+# Of what is decided by several comparisons the gate is held.
 _VALUE_BY_VALUE = frozenset(
-    (
-        *(*ELEMENTWISE, *QUOTIENTS, *_RECIPROCALS),
-        *"Atan Asinh Pow Log Log1p IdentityN Sqrt Rsqrt".split(),
-    )
+    """Add AddV2 Sub Mul RealDiv Div DivNoNan Reciprocal Inv Neg Pow Square Exp Expm1
+    Log Log1p Tanh Atan Asinh Softsign Sin Cos Sigmoid Erf Erfc Softplus Relu Relu6 Elu
+    Selu LeakyRelu Maximum Minimum ClipByValue Cast Identity IdentityN Greater
+    GreaterEqual Less LessEqual Abs Sqrt Rsqrt Sign SelectV2 AddN
+    """.split()
 )
 
 _BOUNDS = ("Relu", "Maximum", "Minimum", "ClipByValue")
@@ -97,27 +104,29 @@ def tell_apart(walk: Walk, op: tf.Operation) -> tuple[tf.Tensor, tf.Tensor] | No
     return None
 
 
-def _rank(walk: Walk, tensor: tf.Tensor) -> int:
+def _rank(walk: Walk, tensor: tf.Tensor) -> float:
     """How surely a tensor is a gate; 0 if nothing says so."""
-    is_divisor = False
+    is_divisor = is_root = False
     while True:
         op = tensor.op
         mark = mark_of(op)
         if mark is not None:
-            return _RANKS.get(mark.activation, 0)
+            return _RANKS.get(mark.activation, _ROOT * is_root)
         if _is_sigmoid(walk, op):
             return _RANKS["Sigmoid"]
         if _is_capped(walk, tensor):
             return _RANKS["Relu6"]
-        # A root that nothing is divided by may be that of a map, such as a magnitude.
-        if op.type in _RANKS and (op.type != "Sqrt" or is_divisor):
+        is_root |= op.type == "Sqrt"
+        if is_root and is_divisor:
+            return _NORMALIZER
+        if op.type in _RANKS:
             return _RANKS[op.type]
         if op.type in CALLS and (inside := walk.inlined(op)) is not None:
             tensor = inside[tensor.value_index]
             continue
         inputs = [t for t in op.inputs if walk.depends(t)]
         if op.type not in _TRANSPARENT or len(inputs) != 1:
-            return 0
+            return _ROOT * is_root
         (tensor,) = inputs
         is_divisor |= op.type in QUOTIENTS and tensor is op.inputs[1]
 
@@ -139,7 +148,10 @@ def _is_one_and_exp(walk: Walk, tensor: tf.Tensor) -> bool:
 
 
 def _is_capped(walk: Walk, tensor: tf.Tensor) -> bool:
-    """Whether a tensor is `clip(x, 0, c)`, however it is written."""
+    """Whether a tensor is `clip(x + b, 0, c)`, however it is written.
+
+    Without the number b it may as well be an image that is kept in its range.
+    """
     is_above_0 = is_below_c = False
     while tensor.op.type in _BOUNDS:
         op = tensor.op
@@ -151,7 +163,16 @@ def _is_capped(walk: Walk, tensor: tf.Tensor) -> bool:
         if op.type != "Minimum":
             low = next((t for t in op.inputs if t is not tensor), None)
             is_above_0 |= low is None or is_zero(low)
-    return is_above_0 and is_below_c
+    return is_above_0 and is_below_c and _is_shifted(walk, tensor)
+
+
+def _is_shifted(walk: Walk, tensor: tf.Tensor) -> bool:
+    """Whether a tensor is `x + b` of a number b, and no preprocessing."""
+    if tensor.op.type not in ("Add", "AddV2", "Sub") or walk.is_preprocessing(tensor):
+        return False
+    constants = [t for t in tensor.op.inputs if not walk.depends(t)]
+    numbers = [tf.get_static_value(t) for t in constants]
+    return len(numbers) == 1 and numbers[0] is not None and numbers[0].size == 1
 
 
 def is_zero(tensor: tf.Tensor) -> bool:
@@ -177,7 +198,7 @@ def gated_by_itself(walk: Walk, tensor: tf.Tensor) -> tf.Tensor | None:
         return None
     if op.type in QUOTIENTS and _is_one_and_exp(walk, ours[1]):
         signal, gate = ours
-    elif op.type != "Mul" or max(_rank(walk, t) for t in ours) in (0, _NORMALIZER):
+    elif op.type != "Mul" or max(_rank(walk, t) for t in ours) in _NO_RECTIFIERS:
         return None
     elif (apart := tell_apart(walk, op)) is not None:
         signal, gate = apart

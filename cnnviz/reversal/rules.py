@@ -177,11 +177,15 @@ def _saturated(walk: Walk, tensor: tf.Tensor) -> Step:
 def _shrunk(walk: Walk, tensor: tf.Tensor) -> Step | None:
     """`x - tanh(x)` and `x - clip(x, -1, 1)`, of whose parts none would remain."""
     x, taken = tensor.op.inputs
-    if taken.op.type not in _SATURATIONS or any(map(gates.is_zero, taken.op.inputs)):
+    mark, name, given = mark_of(taken.op), taken.op.type.lower(), taken.op.inputs
+    is_passed = taken.op.type in _SATURATIONS and not any(map(gates.is_zero, given))
+    if mark is not None:
+        is_passed, name, given = mark.policy == "pass", mark.activation, [mark.given]
+    if not is_passed or sum(map(walk.depends, given)) != 1:
         return None
-    if not walk.depends(taken) or not gates.is_made_of(walk, taken, x):
+    if not gates.is_made_of(walk, taken, x):
         return None
-    note = Note("passed", f"x - {taken.op.type.lower()}(x)")
+    note = Note("passed", f"x - {name}(x)")
     return Step((x,), lambda r: [summed_to(r, x.shape)], note=note)
 
 
@@ -229,7 +233,8 @@ def _refusal(walk: Walk, op: tf.Operation) -> LayerError:
     )
 
 
-_SATURATIONS = tuple("Tanh Softsign Erf Atan Asinh ClipByValue Maximum Minimum".split())
+_SATURATING = "Tanh Softsign Erf Atan Asinh"
+_SATURATIONS = (*_SATURATING.split(), "ClipByValue", "Maximum", "Minimum")
 _LOOP = "computes inside a loop or a condition, where no rule can reach."
 _PRODUCTS = ("Mul", "MulNoNan")
 _SCALINGS = (*_PRODUCTS, *gates.QUOTIENTS)
@@ -340,7 +345,7 @@ TABLE: tuple[Row, ...] = (
         {
             "IdentityN": _marked_saturation,
             "Sub": _shrunk,
-            **_rules("Tanh Softsign Erf Atan Asinh", _saturated),
+            **_rules(_SATURATING, _saturated),
             **_rules("Maximum Minimum", _bounded),
             "ClipByValue": partial(_passed, Note("passed", "clipping")),
         },

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -19,7 +20,14 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from cnnviz import ArgumentError, ModelError, activations, deconvnet, load_model
+from cnnviz import (
+    ArgumentError,
+    CnnvizError,
+    ModelError,
+    activations,
+    deconvnet,
+    load_model,
+)
 from cnnviz.loading import APPLICATIONS, identify_file, module_objects
 from cnnviz.loading.unread import all_read
 
@@ -1140,3 +1148,66 @@ def test_the_way_to_pack_a_folder_again_can_be_pasted(tmp_path: Path) -> None:
     _, _, command = str(error.value.hint).partition(": ")
     assert shlex.split(command) == ["cd", str(folder), "&&", "zip", "-r",
                                     "../model.keras", "."]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_class_that_is_given_may_have_the_name_of_one_of_keras(
+    suffix: str, tmp_path: Path
+) -> None:
+    class Dense(tf_keras.layers.Layer):
+        def call(self, images: Any) -> Any:
+            return 2 * images
+
+    tf_keras.saving.register_keras_serializable("mine")(Dense)
+    image = tf_keras.Input((8, 3))
+    around = tf_keras.layers.TimeDistributed(Dense())(image)
+    made = tf_keras.Model(image, tf_keras.layers.Dense(2)(around))
+    path = tmp_path / f"made.{suffix}"
+    made.save(path)
+    del tf_keras.saving.get_custom_objects()["mine>Dense"]
+    loaded = load_model(path, custom_objects={"mine>Dense": Dense}).network
+    assert type(loaded.layers[1].layer) is Dense
+    images = np.random.default_rng(0).random((2, 8, 3), np.float32)
+    np.testing.assert_allclose(loaded(images), made(images), atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("place", ["alone", "wrapped"])
+@pytest.mark.parametrize("module", ["keras.layers", "__main__", None])
+@pytest.mark.parametrize("is_given", [True, False])
+def test_code_of_a_file_does_not_run_by_the_name_of_a_class_of_the_users(
+    is_given: bool, module: str | None, place: str, tmp_path: Path
+) -> None:
+    ran = tmp_path / "ran"
+
+    class Mine(tf_keras.layers.Layer):
+        def __init__(self, **settings: Any) -> None:
+            super().__init__(name=settings.get("name"))
+
+        def call(self, images: Any) -> Any:
+            return images
+
+    code = f"(__import__('os').makedirs({str(ran)!r}, exist_ok=True), x)[1]"
+    bad = tf_keras.layers.Lambda(eval(f"lambda x: {code}"))
+    layer = tf_keras.layers.TimeDistributed(bad) if place == "wrapped" else bad
+    made = tf_keras.Sequential([tf_keras.Input((8, 3)), layer])
+    path = tmp_path / "made.h5"
+    made.save(path)
+    ran.rmdir()
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        node = config["config"]["layers"][1]
+        node = node["config"]["layer"] if place == "wrapped" else node
+        assert node["class_name"] == "Lambda"
+        node.update(registered_name="mine>Lambda", module=module)
+        file.attrs["model_config"] = json.dumps(config)
+    given = {"mine>Lambda": Mine} if is_given else {}
+    if not is_given:
+        tf_keras.saving.get_custom_objects()["mine>Lambda"] = Mine
+    try:
+        with suppress(CnnvizError):
+            load_model(path, custom_objects=given)
+    finally:
+        tf_keras.saving.get_custom_objects().pop("mine>Lambda", None)
+    assert not ran.exists()

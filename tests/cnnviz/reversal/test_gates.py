@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from cnnviz import LayerError
+from cnnviz import LayerError, load_model
 from cnnviz.attribution import Rule, deconvnet
 from tests import reference as twin
 from tests.networks import (
@@ -187,6 +187,70 @@ def test_the_root_of_a_map_is_no_normalization(rows: slice) -> None:
     gate = np.sqrt(1 / (1 + np.exp(x[:, rows] - 1)))
     found = pulled(lambda x: x * tf.sqrt(tf.sigmoid(1 - (1.0 * x)[:, rows])), x, r)
     close(found, r * gate)
+
+
+MIXER = np.array([[0.5, -1.0], [2.0, 0.25]], np.float32)
+
+
+def _band(x: Any) -> Any:
+    return tf.logical_and(x > 0.2, x < 0.7)
+
+
+@pytest.mark.parametrize(
+    ("written", "held"),
+    [
+        (lambda x: x * tf.cast(_band(x), x.dtype), lambda x: (x > 0.2) & (x < 0.7)),
+        # What neural decoders of pictures undo divisive normalization with.
+        (
+            lambda x: x * tf.sqrt(x**2 @ MIXER**2 + 1),
+            lambda x: np.sqrt(x**2 @ MIXER**2 + 1),
+        ),
+        (
+            lambda x: x * tf.sqrt(1 / (x**2 @ MIXER**2 + 1)),
+            lambda x: 1 / np.sqrt(x**2 @ MIXER**2 + 1),
+        ),
+        (
+            lambda x: x / tf.stop_gradient(1 + tf.abs(x)),
+            lambda x: 1 / (1 + np.abs(x)),
+        ),
+    ],
+    ids=["band", "inverse division", "root of a quotient", "stopped"],
+)
+def test_what_a_map_is_multiplied_by_is_held(
+    written: Callable[[Any], Any], held: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.random((1, 3, 3, 2), np.float32)
+    r = rng.normal(size=x.shape).astype(np.float32)
+    close(pulled(written, x, r), r * held(x), rtol=1e-5)
+
+
+def test_a_clipped_image_is_no_gate() -> None:
+    x = np.random.default_rng(3).random((1, 3, 3, 2), np.float32)
+    for front in (tf.identity, lambda x: tf.clip_by_value(x, 0, 1)):
+        with pytest.raises(LayerError, match="neither is a gate"):
+            pulled(lambda x: front(x) * (x @ MIXER), x, x)  # noqa: B023
+    r = np.random.default_rng(4).normal(size=x.shape).astype(np.float32)
+    found = pulled(lambda x: tf.clip_by_value(x, 0, 1) * tf.tanh(x @ MIXER), x, r)
+    close(found, np.maximum(r * np.tanh(x @ MIXER), 0))
+
+
+@GENERATIONS
+@pytest.mark.parametrize("name", ["tanh", "softsign"])
+def test_what_an_activation_takes_off_is_passed(k: Any, name: str) -> None:
+    layers = k.layers
+    image = layers.Input((6, 6, 2))
+    conv = layers.Conv2D(3, 3)
+    maps = conv(image)
+    shrunk = layers.Subtract()([maps, layers.Activation(name)(maps)])
+    ends = [layers.GlobalAveragePooling2D(name="mean")(m) for m in (shrunk, maps)]
+    x = np.random.default_rng(3).random((1, 6, 6, 2), np.float32)
+    one, other = (
+        deconvnet(load_model(k.Model(image, end), encoding="raw"), x, "mean", 1).images
+        for end in ends
+    )
+    assert np.abs(other).max() > 0
+    close(one / np.abs(one).max(), other / np.abs(other).max(), rtol=1e-5)
 
 
 class TestGates:

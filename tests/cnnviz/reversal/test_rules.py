@@ -162,6 +162,7 @@ MET: dict[str, list[tuple[Callable[[tf.Tensor], tf.Tensor], Any]]] = {
         (lambda x: x * tf.sigmoid(x) / -2.0, np.maximum(R / -2, 0)),
     ],
     "sum, concatenation": [
+        (lambda x: x - tf.maximum(x, 0.2 * x), RELU),
         (fork, np.maximum(R + 3 * np.maximum(-R, 0), 0)),
         (lambda x: tf.concat([x[..., 1:], x[..., :1]], -1), R[..., ::-1]),
     ],
