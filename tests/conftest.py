@@ -9,6 +9,7 @@ import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 import pytest
 
@@ -26,8 +27,19 @@ ROOT = Path(__file__).resolve().parents[1]
 LONG = ("test_notebooks.py", "test_gallery.py", "test_readme.py")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts what takes long first, so that it does not keep one process at the end."""
+    """Chooses who is next of those by turns, and puts what takes long first.
+
+    That way it does not keep one process at the end.
+    """
+    for item in items:
+        if item.get_closest_marker("by_turns"):
+            # The same turn whichever tests are run, one of each pair.
+            of_both = item.nodeid.replace("keras2", "keras3")
+            turn = crc32(of_both.encode()) % 2
+            if (of_both == item.nodeid) == turn:
+                item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: item.path.name not in LONG)
 
 

@@ -4,13 +4,27 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
+import keras
 import numpy as np
+import pytest
 import tensorflow as tf
+import tf_keras
 
 from cnnviz import load_model
 from cnnviz.attribution import Projections
 from cnnviz.network import ImageModel
 from cnnviz.reversal.way_back import Reversal
+
+NAMES = ["keras3", "keras2"]
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=NAMES)
+
+# For what is told from the graph of a network, which both build alike: each test runs
+# with one of them, and what it says with the other is slow.
+BY_TURNS = pytest.mark.parametrize(
+    "k",
+    [pytest.param(k, marks=pytest.mark.by_turns) for k in (keras, tf_keras)],
+    ids=NAMES,
+)
 
 # 2x2 kernel [[1, -1], [2, 0]] and bias -1.
 KERNEL = np.array([[1, -1], [2, 0]], np.float32)[..., None, None]

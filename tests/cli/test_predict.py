@@ -8,13 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import tf_keras
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 import cnnviz
 from cnnviz.images import resize
 from cnnviz_cli.app import app
+from tests.networks import BY_TURNS
 
 
 def run(*arguments: str | Path) -> Result:
@@ -83,7 +83,7 @@ def test_lines_of_text_have_the_height_of_the_network(
         np.testing.assert_allclose([found[i] for i in range(3)], values, rtol=1e-4)
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+@BY_TURNS
 def test_whole_numbers_are_for_inputs_of_whole_numbers(
     k: ModuleType, tmp_path: Path
 ) -> None:
@@ -328,7 +328,7 @@ def test_pairs_stay_together_where_a_file_has_two_names(
     assert " is a link to gone.png, which does not exist; expected" in result.stderr
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+@BY_TURNS
 def test_held_pictures_are_read_as_the_others_are(
     k: ModuleType, tmp_path: Path
 ) -> None:

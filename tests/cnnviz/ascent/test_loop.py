@@ -12,7 +12,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 from tensorflow.python.framework.func_graph import FuncGraph
 
 from cnnviz import (
@@ -57,9 +56,8 @@ from cnnviz.objectives.algebra import over_image
 from cnnviz.tracing import traces
 from cnnviz.tracing.failures import OutOfMemoryError
 from cnnviz.tracing.traces import _CACHE
+from tests.networks import BY_TURNS
 from tests.reference import adam
-
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 
 
 def small(k: Any = keras, channels: int = 3, **options: Any) -> ImageModel:
@@ -202,7 +200,7 @@ def test_what_does_not_fit_into_memory_is_made_in_smaller_chunks(
         maximize(known, together, run=run)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_scores_are_what_the_network_computes(k: Any) -> None:
     known = small(k)
     found = maximize(known, channel("conv1", [0, 4]), run=Run(steps=24))
@@ -707,7 +705,7 @@ def test_bfloat16_is_taken_where_it_agrees_and_gains(
     assert set(taken[len(trial) :]) == {expected}
 
 
-@GENERATIONS
+@BY_TURNS
 def test_networks_of_one_batch_size(k: Any) -> None:
     fixed = small(k, batch_size=2)
     free = small(k)
@@ -717,7 +715,7 @@ def test_networks_of_one_batch_size(k: Any) -> None:
         np.testing.assert_allclose(got.images, expected.images, atol=1e-4)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_images_do_not_meet_in_networks_that_compute_with_a_batch(k: Any) -> None:
     class Spread(k.layers.Layer):
         def call(self, x: Any) -> Any:
@@ -749,7 +747,7 @@ def test_images_do_not_meet_in_networks_that_compute_with_a_batch(k: Any) -> Non
         make(wanted + diversity("conv"), start=start)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_nor_do_they_in_networks_of_one_batch_size(k: Any) -> None:
     class Off(k.layers.Layer):
         def call(self, x: Any) -> Any:
@@ -885,7 +883,7 @@ def test_channels_and_classes_that_do_not_exist_are_refused(
     assert maximize(model, channel("conv1", 5) + log_odds(3), run=run).scores[0] > -9
 
 
-@GENERATIONS
+@BY_TURNS
 def test_an_objective_may_ask_for_several_calls_of_a_layer(k: Any) -> None:
     shared = k.layers.Conv2D(3, 3, padding="same", activation="tanh", name="shared")
     image = k.layers.Input((9, 9, 3))
@@ -989,7 +987,7 @@ def test_named_parts_are_told_at_each_step(model: ImageModel) -> None:
         np.testing.assert_allclose(progress.scores, told, rtol=1e-5)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_pooling_takes_means_on_request(k: Any) -> None:
     model = small(k)
     image = np.random.default_rng(0).random((1, 12, 10, 3)).astype("f")

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import ArgumentError, ModelError, load_model
 from cnnviz.ascent import STILL, Fourier, Maco, Pixels, Run, maximize
@@ -16,6 +15,7 @@ from cnnviz.network.model import ImageModel
 from cnnviz.objectives import Objective, channel, custom, diversity, logit
 from cnnviz.objectives.algebra import over_image
 from cnnviz.synthesis import optimize_filters
+from tests.networks import BY_TURNS
 
 layers = keras.layers
 RUN = Run(steps=20, snapshots=[20])
@@ -131,7 +131,7 @@ NO_NUMBER = custom(
 )
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+@BY_TURNS
 @pytest.mark.parametrize(
     "objective",
     [

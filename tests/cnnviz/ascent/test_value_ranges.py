@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz.ascent import Run
 from cnnviz.ascent.loop import maximize
@@ -22,8 +21,8 @@ from cnnviz.synthesis import deep_dream, transfer_style, visualize_filters
 from cnnviz.synthesis.classes import visualize_classes
 from cnnviz.tracing import traces
 from cnnviz.tracing.keras_generations import input_specs
+from tests.networks import BY_TURNS
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
 MEAN, DEVIATION = -40.0, 20.0  # of decibels, say
 
 
@@ -49,7 +48,7 @@ def level_meter(k: Any, *, normalized: bool = True) -> Any:
     return network
 
 
-@GENERATIONS
+@BY_TURNS
 def test_the_best_images_lie_where_the_data_do(k: Any) -> None:
     # Within [0, 1] z is 2 or more, and channel 0 is shut for all images.
     model = load_model(level_meter(k), encoding="raw")
@@ -146,7 +145,7 @@ def test_a_channel_of_one_value_may_move(
     np.testing.assert_allclose(again, images, atol=1e-5)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_a_flat_image_is_a_start(k: Any) -> None:
     model = load_model(level_meter(k, normalized=False), encoding="raw")
     flat = np.full((16, 16, 1), 128.0, np.float32)

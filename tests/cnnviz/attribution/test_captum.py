@@ -5,19 +5,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
-import tf_keras
 
 from cnnviz import load_model
 from cnnviz.attribution.asking import ask_about
 from cnnviz.attribution.explaining import explain
 from cnnviz.attribution.methods import Case, Settings, found_by
 from cnnviz.attribution.questions import Subject
-from tests.networks import sequential
+from tests.networks import (
+    BY_TURNS,
+    sequential,
+)
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 FOLDER = Path(__file__).parents[2] / "data" / "captum"
 CLASSES = [0, 3]
 LAYERS = {"residual": "sum", "plain": "last"}
@@ -72,7 +72,7 @@ def plain(k: ModuleType) -> tuple[Any, dict[str, str]]:
     return network, dict.fromkeys("036", "weight bias")
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("name", ["residual", "plain"])
 def test_captum_agrees(name: str, k: ModuleType) -> None:
     network, parts = {"residual": residual, "plain": plain}[name](k)

@@ -4,17 +4,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
-import keras
 import numpy as np
 import pytest
-import tf_keras
 
 from cnnviz.attribution import Rule, deconvnet
-from tests.networks import close, raw, sequential
+from tests.networks import (
+    BY_TURNS,
+    close,
+    raw,
+    sequential,
+)
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 RULES = get_args(Rule)
 DATA = Path(__file__).parents[2] / "data"
 
@@ -25,7 +27,7 @@ def captum() -> dict[str, np.ndarray]:
         return dict(recorded)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", ["residual", "plain"])
 def test_captum_agrees(

@@ -8,19 +8,24 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import ArgumentError, LayerError
 from cnnviz.attribution.channels import channel_attribution
 from cnnviz.attribution.explaining import explain
 from tests import networks
-from tests.networks import MAPS, classifier, randomized, raw, sequential
+from tests.networks import (
+    BY_TURNS,
+    MAPS,
+    classifier,
+    randomized,
+    raw,
+    sequential,
+)
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGES = np.random.default_rng(1).random((3, 16, 18, 3), np.float32)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_by_hand(k: ModuleType) -> None:
     found = channel_attribution(raw(networks.flat_head(k)), MAPS)
     np.testing.assert_allclose(found.values, [[[-1, 1]]], atol=1e-6)
@@ -29,7 +34,7 @@ def test_by_hand(k: ModuleType) -> None:
     assert found.strongest(1).shape == (1, 1, 1)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_a_path_sees_what_a_gradient_misses(k: ModuleType) -> None:
     # relu(a - 1) at a = 2, next to a channel that is dead.
     layers = k.layers
@@ -51,7 +56,7 @@ def test_a_path_sees_what_a_gradient_misses(k: ModuleType) -> None:
         np.testing.assert_allclose(found.share, [[expected]], atol=1e-6)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_channels_add_up_as_positions_do(k: ModuleType) -> None:
     model = raw(classifier(k))
     found = channel_attribution(model, IMAGES, [0, 2], against=1)
@@ -69,7 +74,7 @@ def test_channels_add_up_as_positions_do(k: ModuleType) -> None:
     assert (np.diff(sizes, axis=-1) <= 0).all()
 
 
-@GENERATIONS
+@BY_TURNS
 def test_a_path_is_complete_whatever_follows(k: ModuleType) -> None:
     network = classifier(k)
     model = raw(network)
@@ -97,7 +102,7 @@ def test_a_path_is_complete_whatever_follows(k: ModuleType) -> None:
     assert told[-1] == (192, 192)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_a_path_of_too_few_steps_says_so(k: ModuleType) -> None:
     model = raw(classifier(k))
     found = channel_attribution(model, IMAGES, [0, 1], layer="first", path=1)
@@ -110,7 +115,7 @@ def test_a_path_of_too_few_steps_says_so(k: ModuleType) -> None:
     )
 
 
-@GENERATIONS
+@BY_TURNS
 def test_sums_over_many_positions_keep_their_digits(k: ModuleType) -> None:
     layers = k.layers
     convolution, dense = layers.Conv2D(2, 1, name="c"), layers.Dense(2)
@@ -124,7 +129,7 @@ def test_sums_over_many_positions_keep_their_digits(k: ModuleType) -> None:
     np.testing.assert_allclose(found.values[0], 0.3 * weights.T, rtol=1e-5)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_units_without_positions(k: ModuleType) -> None:
     layers = k.layers
     dense = layers.Dense(5, activation="relu", name="units")
@@ -183,7 +188,7 @@ def _of_two_inputs(k: ModuleType) -> tuple[Any, str]:
     return k.Model([image, age], layers.Dense(2)(both)), "the score depends on age too"
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(
     "make", [_rolled, _mixed_before, _mixed_after, _canceling, _of_two_inputs]
 )

@@ -28,11 +28,16 @@ from cnnviz.attribution.randomizing import (
     stages,
 )
 from cnnviz.attribution.targets import Target
-from tests.networks import classifier, randomized, raw, sequential
+from tests.networks import (
+    BY_TURNS,
+    classifier,
+    randomized,
+    raw,
+    sequential,
+)
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGES = np.random.default_rng(1).random((2, 16, 18, 3), np.float32)
 
 
@@ -41,7 +46,7 @@ def fixed(count: int, *classes: int) -> Target:
     return Target(np.full((count, 1), -1.0), numbers, np.ones_like(numbers))
 
 
-@GENERATIONS
+@BY_TURNS
 def test_curves_by_hand(k: ModuleType) -> None:
     # f = .4, .3, .2 and .1 of four white pixels, that turn black.
     network = sequential(
@@ -113,7 +118,7 @@ def test_what_a_map_leaves_out_comes_in_patches_like_those_of_random_maps() -> N
     assert sum(check.is_better_than_chance.item() for check in better) <= 1
 
 
-@GENERATIONS
+@BY_TURNS
 def test_what_no_unit_looks_at_goes_last(k: ModuleType) -> None:
     layers = k.layers
     network = sequential(
@@ -176,7 +181,7 @@ def test_a_map_that_marks_nothing_is_told_as_that() -> None:
                 assert not check.is_better_than_chance.any()
 
 
-@GENERATIONS
+@BY_TURNS
 def test_kernels_are_drawn_anew_for_the_probe_alone(k: ModuleType) -> None:
     network = classifier(k)
     model, target = raw(network), fixed(2, 0, 1, 2, 3)
@@ -228,7 +233,7 @@ def test_kernels_of_equal_weights_are_drawn_as_large_as_they_are() -> None:
         np.testing.assert_allclose(np.mean(drawn), 0, atol=0.2 * size)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_a_map_of_the_image_fails_whatever_kernels_the_network_has(
     k: ModuleType,
 ) -> None:
@@ -244,7 +249,7 @@ def test_a_map_of_the_image_fails_whatever_kernels_the_network_has(
     np.testing.assert_allclose(np.abs(check.similarity[0, 0]), [1, 1], atol=1e-3)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_kernels_of_other_outputs_are_none_of_this_one(k: ModuleType) -> None:
     inputs = k.layers.Input((16, 18, 3))
     maps = k.layers.Conv2D(6, 3, activation="relu", name="shared")(inputs)
@@ -320,7 +325,7 @@ def test_what_is_0_in_all_maps_makes_none_alike() -> None:
     assert rank_correlation(own[0, 0].ravel(), others[0][0, 0].ravel()) > 0.9
 
 
-@GENERATIONS
+@BY_TURNS
 def test_what_a_position_of_the_output_does_not_see_does_not_agree(
     k: ModuleType,
 ) -> None:
@@ -360,7 +365,7 @@ def test_what_a_position_of_the_output_does_not_see_does_not_agree(
     assert "random weights" not in check.sentences[0][0]
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("method", ["hirescam", "gradcam", "integrated", "occlusion"])
 def test_every_method_is_checked(k: ModuleType, method: Method) -> None:
     network = classifier(k)
@@ -613,7 +618,7 @@ def test_another_model_than_the_explained_is_refused() -> None:
         check_explanation(model, IMAGES, found, steps=2, draws=1)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_other_inputs_than_the_explained_are_told(k: ModuleType) -> None:
     layers = k.layers
     image, age = layers.Input((16, 18, 3), name="image"), layers.Input((4,), name="age")
@@ -662,7 +667,7 @@ def test_a_score_of_rounding_errors_is_checked() -> None:
     check_explanation(raw(network), IMAGES, found, steps=2, draws=1)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_networks_that_draw_random_numbers_are_checked(k: ModuleType) -> None:
     network = sequential(
         k,

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import CnnvizError, load_model
 from cnnviz.attribution import Rule, Space, deconvnet, projecting
@@ -24,8 +23,8 @@ from cnnviz.network.layout import is_network_channels_first
 from cnnviz.tracing import addresses
 from cnnviz.tracing.keras_generations import input_specs
 from cnnviz.tracing.naming import one_layer
+from tests.networks import BY_TURNS
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 RULES: tuple[Rule, ...] = get_args(Rule)
 SPACES: tuple[Space, ...] = get_args(Space)
 ZOO = Path(__file__).parents[2] / "data" / "zoo"
@@ -191,7 +190,7 @@ BUILT: dict[str, tuple[Callable[[Any], Any], str, int]] = {
 }
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", BUILT)
 def test_crops_agree_with_whole_images(
@@ -218,7 +217,7 @@ def test_channels_first(rule: Rule, monkeypatch: pytest.MonkeyPatch) -> None:
     assert compare(randomized(network), images(2, 30, 28, 2), "last", rule, monkeypatch)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("rule", RULES)
 def test_signals_and_volumes(
     rule: Rule, k: Any, monkeypatch: pytest.MonkeyPatch
@@ -269,7 +268,7 @@ def test_both_spaces(rule: Rule, monkeypatch: pytest.MonkeyPatch) -> None:
         assert found is not None
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("rule", RULES)
 def test_weights_of_positions(
     k: Any, rule: Rule, monkeypatch: pytest.MonkeyPatch
@@ -329,7 +328,7 @@ def whole_networks(k: Any) -> dict[str, Any]:
     return networks
 
 
-@GENERATIONS
+@BY_TURNS
 def test_what_looks_at_the_whole_image_keeps_it(
     k: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import LayerError, drawing, load_model
 from cnnviz.attribution import Rule, deconvnet, deconvnet_stages
@@ -17,6 +16,7 @@ from cnnviz.images import ReceptiveField
 from cnnviz.network.map_places import MapPlace
 from tests import reference as twin
 from tests.networks import (
+    BY_TURNS,
     IMAGE_A,
     IMAGE_C,
     KERNEL,
@@ -33,12 +33,11 @@ from tests.sheets import assert_same, random
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 RULES = get_args(Rule)
 
 
 class TestByHand:
-    @GENERATIONS
+    @BY_TURNS
     def test_convolution_and_relu(self, k: ModuleType) -> None:
         model = raw(hand_a(k))
         strongest = deconvnet(model, IMAGE_A[..., None], "conv")
@@ -60,7 +59,7 @@ class TestByHand:
             assert np.abs(plane(strongest) - wrong).max() > 1
         assert np.abs(plane(whole) - [[1, -3, -4], [3, 8, -1], [2, 2, 0]]).max() > 1
 
-    @GENERATIONS
+    @BY_TURNS
     def test_the_three_rules(self, k: ModuleType) -> None:
         first = k.layers.Conv2D(3, 1, activation="relu")
         last = k.layers.Conv2D(1, 1, activation="relu", name="last")
@@ -79,7 +78,7 @@ class TestByHand:
             assert found.activations.tolist() == [[5]]
             close(found.images[0, 0, 0, 0], expected[rule])
 
-    @GENERATIONS
+    @BY_TURNS
     def test_pooling(self, k: ModuleType) -> None:
         conv = k.layers.Conv2D(1, 2, activation="relu")
         network = sequential(k, (5, 5, 1), conv, k.layers.MaxPooling2D(name="pool"))
@@ -100,7 +99,7 @@ class TestByHand:
         ]
         close(plane(deconvnet(model, IMAGE_C[..., None], "pool", keep="map")), whole)
 
-    @GENERATIONS
+    @BY_TURNS
     @pytest.mark.parametrize(
         ("above", "total"), [([[1, -2], [3, 4]], 6), ([[1, -2], [3, -4]], -2)]
     )
@@ -129,7 +128,7 @@ class TestByHand:
         expected[2, 2] = total
         close(found, expected)
 
-    @GENERATIONS
+    @BY_TURNS
     def test_unpooling_a_whole_map(self, k: ModuleType) -> None:
         image = np.array(
             [1, 0, 2, 0, 1, 0, 3, 0, 7, 0, 2, 0, 6, 0, 4, 0, 1, 0, 2, 0, 8, 0, 5, 0, 3],
@@ -141,7 +140,7 @@ class TestByHand:
         expected[2, 2], expected[1, 3], expected[4, 0] = 12, 7, 8
         close(plane(found), expected)
 
-    @GENERATIONS
+    @BY_TURNS
     def test_a_strided_convolution_with_same_padding(self, k: ModuleType) -> None:
         conv = k.layers.Conv2D(1, 3, strides=2, padding="same", use_bias=False)
         network = sequential(k, (4, 4, 1), conv)
@@ -153,13 +152,13 @@ class TestByHand:
         expected[2:, 2:] = [[-4, -3], [-1, 0]]
         close(seeded(network, image, seed), expected)
 
-    @GENERATIONS
+    @BY_TURNS
     def test_average_pool(self, k: ModuleType) -> None:
         network = sequential(k, (2, 2, 1), k.layers.AveragePooling2D(2, name="pool"))
         found = deconvnet(raw(network), np.full((2, 2, 1), 2, "f"), "pool")
         close(plane(found), np.full((2, 2), 0.5))
 
-    @GENERATIONS
+    @BY_TURNS
     def test_batch_normalisation_scales_without_shift(self, k: ModuleType) -> None:
         norm = k.layers.BatchNormalization(epsilon=1.0, name="norm")
         conv = k.layers.Conv2D(1, 1, use_bias=False)
@@ -168,7 +167,7 @@ class TestByHand:
         norm.set_weights([np.array([v], "f") for v in (3, 7, 0, 8)])
         close(seeded(network, np.zeros((1, 1)), np.full((1, 1, 1), 2.0)), [[2.0]])
 
-    @GENERATIONS
+    @BY_TURNS
     def test_residual_sum(self, k: ModuleType) -> None:
         x = inputs = k.layers.Input((1, 1, 1))
         conv = k.layers.Conv2D(1, 1, use_bias=False)
@@ -177,7 +176,7 @@ class TestByHand:
         conv.set_weights([np.full((1, 1, 1, 1), -2, "f")])
         close(seeded(network, np.full((1, 1), -1.0), np.ones((1, 1, 1))), [[-1.0]])
 
-    @GENERATIONS
+    @BY_TURNS
     def test_flatten_and_dense(self, k: ModuleType) -> None:
         dense = k.layers.Dense(2, use_bias=False)
         network = sequential(k, (2, 2, 1), k.layers.Flatten(), dense)
@@ -185,7 +184,7 @@ class TestByHand:
         found = seeded(network, np.zeros((2, 2)), np.array([2.0, 1.0]))
         close(found, [[1, 4], [3, -1]])
 
-    @GENERATIONS
+    @BY_TURNS
     def test_a_fork_is_summed_before_it_is_rectified(self, k: ModuleType) -> None:
         inputs = k.layers.Input((1, 1, 1))
         y = k.layers.ReLU()(inputs)
@@ -194,7 +193,7 @@ class TestByHand:
         conv.set_weights([np.full((1, 1, 1, 1), -3, "f")])
         close(seeded(network, np.ones((1, 1)), np.ones((1, 1, 1))), [[0.0]])
 
-    @GENERATIONS
+    @BY_TURNS
     def test_a_dead_unit_is_reported_and_zero(self, k: ModuleType) -> None:
         found = deconvnet(raw(hand_a(k, bias=-100)), IMAGE_A[..., None], "conv")
         assert found.activations.tolist() == [[0]]
@@ -308,7 +307,7 @@ def test_the_numpy_twin_agrees(
 class TestIdentities:
     image = np.random.default_rng(3).random((2, 17, 18, 3), np.float32)
 
-    @GENERATIONS
+    @BY_TURNS
     def test_without_rectifiers_all_rules_are_the_gradient(self, k: ModuleType) -> None:
         model = raw(mixed_network(k, activation=None))
         found = [deconvnet(model, self.image, "last", rule=r).images for r in RULES]
@@ -316,7 +315,7 @@ class TestIdentities:
         close(found[0], found[2], rtol=1e-6)
         close(found[1], found[2], rtol=1e-6)
 
-    @GENERATIONS
+    @BY_TURNS
     def test_positive_weights_make_the_rules_agree(self, k: ModuleType) -> None:
         network = mixed_network(k)
         for variable in network.weights:
@@ -331,7 +330,7 @@ class TestIdentities:
         close(found[0], found[2], rtol=1e-6)
         close(found[1], found[2], rtol=1e-6)
 
-    @GENERATIONS
+    @BY_TURNS
     def test_large_biases_make_guided_a_deconvnet(self, k: ModuleType) -> None:
         network = mixed_network(k)
         height = 1e2
@@ -348,7 +347,7 @@ class TestIdentities:
         close(guided, plain, rtol=1e-6)
         assert np.abs(gradient - plain).max() > 0.01 * np.abs(plain).max()
 
-    @GENERATIONS
+    @BY_TURNS
     def test_without_pooling_only_the_seed_knows_the_image(self, k: ModuleType) -> None:
         layers = k.layers
         network = randomized(
@@ -424,7 +423,7 @@ class TestIdentities:
             back = seeded(network, z, q)
             assert np.sum(y * q) == pytest.approx(np.sum(z * back), rel=1e-4)
 
-    @GENERATIONS
+    @BY_TURNS
     def test_reconstructions_stay_inside_the_receptive_field(
         self, k: ModuleType
     ) -> None:
@@ -446,7 +445,7 @@ class TestIdentities:
         assert support[:, 1].min() >= 0 and support[:, 1].max() <= 26
         assert len(support) > 50
 
-    @GENERATIONS
+    @BY_TURNS
     def test_the_sum_over_stages_is_the_reconstruction(self, k: ModuleType) -> None:
         model = raw(mixed_network(k))
         image = self.image[0]
@@ -462,7 +461,7 @@ class TestIdentities:
             if stage.operation == "rectify":
                 assert stage.signal.min() >= 0
 
-    @GENERATIONS
+    @BY_TURNS
     def test_the_seed_is_a_stage_where_nothing_is_done_to_it(
         self, k: ModuleType
     ) -> None:
@@ -478,7 +477,7 @@ class TestIdentities:
         close(stages[0].signal, np.pad(expected, ((1, 1), (1, 1), (0, 0))))
         stages.picture()
 
-    @GENERATIONS
+    @BY_TURNS
     def test_a_stage_holds_the_branches_walked_so_far(self, k: ModuleType) -> None:
         layers = k.layers
         image = k.Input((6, 7, 1))
@@ -499,7 +498,7 @@ class TestIdentities:
         assert {stage.layer for stage in passed[:2]} == {"a", "b"}
 
 
-@GENERATIONS
+@BY_TURNS
 def test_stages_tell_how_they_lie_on_the_image(k: ModuleType) -> None:
     layers, image = k.layers, k.Input((20, 30, 1))
     turned = layers.Permute((2, 1, 3))(layers.ZeroPadding2D(3)(image))
@@ -526,7 +525,7 @@ def test_stages_tell_how_they_lie_on_the_image(k: ModuleType) -> None:
     ]
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("columns", [1, 3])
 def test_stages_of_signals_are_rows(k: ModuleType, columns: int) -> None:
     layers = k.layers

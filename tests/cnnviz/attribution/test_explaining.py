@@ -19,11 +19,18 @@ from cnnviz.attribution.explaining import Explanation, explain
 from cnnviz.attribution.methods import Method, _alike
 from cnnviz.network.model import ImageModel
 from tests import networks
-from tests.networks import MAPS, classifier, of_numbers, randomized, raw, sequential
+from tests.networks import (
+    BY_TURNS,
+    MAPS,
+    classifier,
+    of_numbers,
+    randomized,
+    raw,
+    sequential,
+)
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 METHODS = get_args(Method)
 IMAGES = np.random.default_rng(1).random((3, 16, 18, 3), np.float32)
 
@@ -70,7 +77,7 @@ def test_an_image_that_only_gates_is_not_reached(method: Method) -> None:
         explain(model, given, [0], method=method)
 
 
-@GENERATIONS
+@BY_TURNS
 class TestByHand:
     def test_flat_head(self, k: ModuleType) -> None:
         model = raw(networks.flat_head(k))
@@ -179,7 +186,7 @@ class TestByHand:
             )
 
 
-@GENERATIONS
+@BY_TURNS
 class TestGroundTruth:
     """Networks of which it is known what they use."""
 
@@ -227,7 +234,7 @@ class TestGroundTruth:
         assert np.abs(pixels.maps[0, 0][~square]).max() < 1e-6
 
 
-@GENERATIONS
+@BY_TURNS
 class TestIdentities:
     @pytest.mark.parametrize("flat", [False, True])
     def test_hirescam_adds_up_to_the_logit_without_its_bias(
@@ -348,7 +355,7 @@ class TestIdentities:
         assert [set(a) for a in attributes] == [set(vars(v)) for v in network.layers]
 
 
-@GENERATIONS
+@BY_TURNS
 class TestTargets:
     def test_one_sigmoid_unit_speaks_for_two_classes(self, k: ModuleType) -> None:
         network = classifier(k, activation="sigmoid", classes=1)
@@ -480,7 +487,7 @@ def pixel_classifier(k: ModuleType, activation: str | None, classes: int = 3) ->
     return randomized(sequential(k, (6, 7, 3), conv), seed=4)
 
 
-@GENERATIONS
+@BY_TURNS
 class TestPixelClasses:
     images = np.random.default_rng(3).random((2, 6, 7, 3), np.float32)
 
@@ -714,7 +721,7 @@ class TestPixelClasses:
         assert explain(raw(network), images).layer == "maps"
 
 
-@GENERATIONS
+@BY_TURNS
 class TestAnyNetwork:
     def test_one_and_three_dimensions(self, k: ModuleType) -> None:
         layers = k.layers
@@ -1242,7 +1249,7 @@ def test_repr_is_a_line() -> None:
     )
 
 
-@GENERATIONS
+@BY_TURNS
 def test_dilated_convolutions_of_normalized_groups(k: ModuleType) -> None:
     layers = k.layers
     image = k.Input((9, 8, 2))

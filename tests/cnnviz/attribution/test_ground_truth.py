@@ -3,19 +3,20 @@
 from types import ModuleType
 from typing import Any, get_args
 
-import keras
 import numpy as np
 import pytest
-import tf_keras
 
 from cnnviz import load_model
 from cnnviz.attribution.checking import check_explanation
 from cnnviz.attribution.explaining import Explanation, explain
 from cnnviz.attribution.methods import Method
 from cnnviz.network.model import ImageModel
-from tests.networks import randomized, sequential
+from tests.networks import (
+    BY_TURNS,
+    randomized,
+    sequential,
+)
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 METHODS = pytest.mark.parametrize("method", get_args(Method))
 
 PLUS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.float32)
@@ -55,7 +56,7 @@ def with_signs() -> np.ndarray:
     return image
 
 
-@GENERATIONS
+@BY_TURNS
 @METHODS
 def test_each_class_is_where_its_sign_is(k: ModuleType, method: Method) -> None:
     model, image = signs(k), with_signs()
@@ -77,7 +78,7 @@ def test_each_class_is_where_its_sign_is(k: ModuleType, method: Method) -> None:
         )
 
 
-@GENERATIONS
+@BY_TURNS
 def test_what_tells_them_apart_has_both_signs(k: ModuleType) -> None:
     model, image = signs(k), with_signs()
     found = explain(model, image, 0, against=1)
@@ -113,7 +114,7 @@ def looks_at_an_area(k: ModuleType) -> ImageModel:
     return load_model(randomized(network), encoding="raw")
 
 
-@GENERATIONS
+@BY_TURNS
 @METHODS
 def test_no_evidence_lies_outside_of_what_is_looked_at(
     k: ModuleType, method: Method

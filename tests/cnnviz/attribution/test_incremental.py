@@ -7,14 +7,15 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import tf_keras
 
 from cnnviz import explain, load_model
 from cnnviz.attribution import cuts, incremental, perturbation
 from cnnviz.network import ImageModel
-from tests.networks import chosen_by_size
+from tests.networks import (
+    BY_TURNS,
+    chosen_by_size,
+)
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGES = np.random.default_rng(0).random((2, 40, 44, 3), np.float32)
 
 
@@ -137,7 +138,7 @@ def plain(model: ImageModel, images: Any, **options: Any) -> np.ndarray:
         return occluded(model, images, **options)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("name", [*CUT, *OTHERS])
 def test_the_result_is_that_of_whole_images(
     name: str, k: ModuleType, made: list[bool]

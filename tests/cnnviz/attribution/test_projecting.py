@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import LayerError, ModelError, load_model
 from cnnviz.attribution import (
@@ -23,6 +22,7 @@ from cnnviz.attribution import (
 from cnnviz.images import ReceptiveField
 from cnnviz.tracing.traces import compiled
 from tests.networks import (
+    BY_TURNS,
     chosen_by_size,
     close,
     mixed_network,
@@ -35,11 +35,10 @@ from tests.networks import (
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 
 IMAGES = np.random.default_rng(3).random((2, 17, 18, 3), np.float32)
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 RULES = get_args(Rule)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_one_forward_pass_of_an_image_is_enough_for_all_of_its_units(
     k: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,7 +63,7 @@ def test_one_forward_pass_of_an_image_is_enough_for_all_of_its_units(
 
 
 class TestLayouts:
-    @GENERATIONS
+    @BY_TURNS
     def test_signals_and_volumes(self, k: ModuleType) -> None:
         rng = np.random.default_rng(0)
         for rank, conv, pool in (
@@ -94,7 +93,7 @@ class TestLayouts:
             assert not np.allclose(found.images, gradient.images)
             assert not np.allclose(found.images, guided.images)
 
-    @GENERATIONS
+    @BY_TURNS
     def test_channels_first(self, k: ModuleType) -> None:
         rng = np.random.default_rng(0)
         image = rng.random((2, 10, 12, 3), np.float32)
@@ -112,7 +111,7 @@ class TestLayouts:
         close(found[0].images, found[1].images)
         assert found[0].positions.tolist() == found[1].positions.tolist()
 
-    @GENERATIONS
+    @BY_TURNS
     @pytest.mark.parametrize("rule", RULES)
     def test_how_many_images_need_not_be_known(self, k: ModuleType, rule: Rule) -> None:
         class Chosen(k.layers.Layer):  # type: ignore[name-defined]
@@ -131,7 +130,7 @@ class TestLayouts:
         assert found[1].any((2, 3, 4)).all()
         close(found[0], found[1])
 
-    @GENERATIONS
+    @BY_TURNS
     def test_windows_that_reshapes_cut_out(self, k: ModuleType) -> None:
         layers = k.layers
         network = randomized(
@@ -161,7 +160,7 @@ class TestLayouts:
             expected = tape.gradient(unit, image)[0] * found.activations[i, number]
             close(found.images[i, number], expected)
 
-    @GENERATIONS
+    @BY_TURNS
     def test_the_order_of_axes_behind_a_dense_layer(self, k: ModuleType) -> None:
         # For a number of images that is not known, its reshapes tell no fields.
         layers = k.layers
@@ -185,7 +184,7 @@ class TestLayouts:
             assert (seen >= starts).all()
             assert (seen < starts + 3).all()
 
-    @GENERATIONS
+    @BY_TURNS
     def test_maps_with_positions_along_channels_have_no_field(
         self, k: ModuleType
     ) -> None:
@@ -201,7 +200,7 @@ class TestLayouts:
             assert found.origin is not None
             assert found.origin.field is None
 
-    @GENERATIONS
+    @BY_TURNS
     def test_half_precision(self, k: ModuleType) -> None:
         images = IMAGES
         full = mixed_network(k)
@@ -217,7 +216,7 @@ class TestLayouts:
         assert found.images.dtype == np.float32
         close(found.images, expected.images, rtol=0.05)
 
-    @GENERATIONS
+    @BY_TURNS
     def test_several_inputs(self, k: ModuleType) -> None:
         layers = k.layers
         a, b = layers.Input((6, 6, 1), name="a"), layers.Input((4,), name="b")
@@ -231,7 +230,7 @@ class TestLayouts:
         again = deconvnet(raw(network), [images["a"], images["b"]], "dense")
         close(found.images, again.images)
 
-    @GENERATIONS
+    @BY_TURNS
     def test_a_gradient_where_two_inputs_are_multiplied(self, k: ModuleType) -> None:
         """Neither is a gate, so that other rules refuse."""
         a, b = (k.layers.Input((6, 6, 2), name=name) for name in "ab")
@@ -249,7 +248,7 @@ class TestLayouts:
             expected = tape.gradient(maps, seen, maps)
             close(found.images[0, channel], expected[0])
 
-    @GENERATIONS
+    @BY_TURNS
     def test_the_input_that_a_shared_layer_saw(self, k: ModuleType) -> None:
         left, right = k.layers.Input((6, 6, 1)), k.layers.Input((6, 6, 1))
         conv = k.layers.Conv2D(2, 3, activation="relu", name="conv")
@@ -267,7 +266,7 @@ class TestLayouts:
                 close(swapped.activations, others.activations)
                 close(swapped.images, others.images)
 
-    @GENERATIONS
+    @BY_TURNS
     def test_repeated_over_time(self, k: ModuleType) -> None:
         conv = k.layers.Conv2D(3, 3, activation="relu", name="inner")
         network = sequential(
@@ -310,7 +309,7 @@ class TestPreprocessing:
             )
         )
 
-    @GENERATIONS
+    @BY_TURNS
     def test_scales_do_not_tint(self, k: ModuleType) -> None:
         plain = deconvnet(raw(self.base(k)), self.image, "c2", keep=(2, 2))
         norm = k.layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[4, 9, 0.25])
@@ -331,7 +330,7 @@ class TestPreprocessing:
             )
             assert np.abs(gradient.images).max() > 0
 
-    @GENERATIONS
+    @BY_TURNS
     def test_the_inverse_of_an_image_is_no_scale_of_it(self, k: ModuleType) -> None:
         class Inverse(k.layers.Layer):  # type: ignore[name-defined]
             def call(self, x: Any) -> Any:
@@ -356,7 +355,7 @@ class TestPreprocessing:
         with pytest.raises(LayerError, match="'inverse' divides by a map"):
             deconvnet(raw(network), self.image, "c2", keep=(2, 2))
 
-    @GENERATIONS
+    @BY_TURNS
     @pytest.mark.parametrize("rule", RULES)
     @pytest.mark.parametrize("shape", [(8, 8, 3), (8, 8), (12, 2), (12,)])
     def test_weights_of_positions_count(
@@ -395,7 +394,7 @@ class TestPreprocessing:
         shown = (weight / flat).reshape(found.images.shape[2:])
         close(found.images, plain.images * shown)
 
-    @GENERATIONS
+    @BY_TURNS
     @pytest.mark.parametrize("rule", RULES)
     def test_scales_of_the_features_of_steps_tint(
         self, k: ModuleType, rule: Rule
@@ -414,7 +413,7 @@ class TestPreprocessing:
         assert np.abs(found.images).max() > 0
         close(found.images, plain.images)
 
-    @GENERATIONS
+    @BY_TURNS
     @pytest.mark.parametrize("rule", RULES)
     def test_a_weight_that_is_held_is_one_that_is_given(
         self, k: ModuleType, rule: Rule
@@ -446,7 +445,7 @@ class TestPreprocessing:
         inside = deconvnet(raw(network), self.image, "c2", space="network")
         assert inside.images.shape == (1, 4, 12, 12, 3)
 
-    @GENERATIONS
+    @BY_TURNS
     @pytest.mark.parametrize(
         "axes", [(2, 1, 3), (1, 2, 3)], ids=["turned", "as it was"]
     )
@@ -465,7 +464,7 @@ class TestPreprocessing:
             with pytest.raises(LayerError, match="expected some with space='image'"):
                 inside.picture()
 
-    @GENERATIONS
+    @BY_TURNS
     def test_colors_are_in_the_order_of_the_image(self, k: ModuleType) -> None:
         network = self.base(k)
         mean = np.array([103.939, 116.779, 123.68])
@@ -478,7 +477,7 @@ class TestPreprocessing:
         plain = deconvnet(raw(network), 2 * self.image - 1, "c2")
         close(signed.images, plain.images)
 
-    @GENERATIONS
+    @BY_TURNS
     @pytest.mark.parametrize("encoding", ["caffe", lambda x: 255.0 * x[..., ::-1]])
     def test_three_numbers_beside_a_picture_are_no_colors(
         self, encoding: Any, k: ModuleType
@@ -522,7 +521,7 @@ class TestTheModelIsLeftAlone:
     def state(network: Any) -> list[tuple[int, tuple[str, ...]]]:
         return [(id(layer), tuple(sorted(vars(layer)))) for layer in network.layers]
 
-    @GENERATIONS
+    @BY_TURNS
     def test_training_gradients_and_attributes(self, k: ModuleType) -> None:
         network = mixed_network(k)
         images = IMAGES
@@ -560,7 +559,7 @@ class TestTheModelIsLeftAlone:
             y = network(x)
         close(np.asarray(tape.gradient(y, x)).ravel(), [0, -4])
 
-    @GENERATIONS
+    @BY_TURNS
     def test_after_an_exception(self, k: ModuleType) -> None:
         class Failing(k.layers.Layer):  # type: ignore[name-defined]
             fails = False
@@ -654,7 +653,7 @@ def by_size(k: ModuleType, how: str) -> Any:
     return sequential(k, (40, 40, 3), *front, last)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("how", ["chosen", "padded", "split", "tied"])
 @pytest.mark.parametrize("rule", RULES)
 def test_networks_that_look_at_the_size_of_the_image_are_shown_all_of_it(
@@ -667,7 +666,7 @@ def test_networks_that_look_at_the_size_of_the_image_are_shown_all_of_it(
     check_gradient(network, 40, rule)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("rule", RULES)
 def test_what_was_seen_of_crops_of_small_images_does_not_count_for_larger_ones(
     rule: Rule, k: ModuleType

@@ -8,12 +8,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import load_model, read_image
 from cnnviz.attribution import check_explanation, deconvnet, explain
 from cnnviz.errors import LayerError
 from cnnviz.network.model import ImageModel
+from tests.networks import BY_TURNS
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_a_layer_without_a_way_back_is_named() -> None:
     assert explain(network, image, method="gradient").maps.any()
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+@BY_TURNS
 @pytest.mark.parametrize("rule", ["guided", "deconvnet"])
 def test_no_way_leads_through_another_input(k: ModuleType, rule: str) -> None:
     """Labels are looked up by an embedding, which has no way back."""
@@ -118,7 +118,7 @@ def test_no_way_leads_through_another_input(k: ModuleType, rule: str) -> None:
         np.testing.assert_allclose(again, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+@BY_TURNS
 @pytest.mark.parametrize("rule", ["guided", "deconvnet"])
 @pytest.mark.parametrize(
     ("function", "has_gradient"),

@@ -6,14 +6,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import ImageModel, explain, load_model
 from cnnviz.attribution import Rule, deconvnet, deconvnet_stages
 from cnnviz.attribution.scaling import large_factors, scaled_back
-from tests.networks import randomized
+from tests.networks import (
+    BY_TURNS,
+    randomized,
+)
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["3", "2"])
 RULES: tuple[Rule, ...] = get_args(Rule)
 IMAGE = np.random.default_rng(0).random((1, 96, 96, 3), np.float32)
 
@@ -43,7 +44,7 @@ def agree(one: np.ndarray, other: np.ndarray) -> None:
     np.testing.assert_allclose(one / scale, other / scale, rtol=0, atol=3e-3)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("weight", [1e-3, 1.0, 3e5])
 def test_reconstructions(weight: float, rule: Rule, k: Any) -> None:
@@ -69,7 +70,7 @@ def test_whole_maps_and_steps(weight: float) -> None:
         agree(step.signal, other.signal)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("method", ["hirescam", "gradient", "guided", "deconvnet"])
 @pytest.mark.parametrize("weight", [1e-3, 300.0, 3e5])
 def test_evidence(weight: float, method: Any, k: Any) -> None:

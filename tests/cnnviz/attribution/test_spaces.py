@@ -12,11 +12,14 @@ import tf_keras
 from cnnviz import ImageModel, LayerError, load_model
 from cnnviz.attribution.channels import channel_attribution
 from cnnviz.attribution.explaining import Explanation, explain
-from tests.networks import randomized, raw, sequential
+from tests.networks import (
+    BY_TURNS,
+    randomized,
+    raw,
+    sequential,
+)
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
-
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 
 
 def explained(network: Any, **options: Any) -> Explanation:
@@ -47,7 +50,7 @@ def test_famous_networks(k: ModuleType, name: str, layer: str) -> None:
     assert not [note for note in found.notes if "evidence" not in note]
 
 
-@GENERATIONS
+@BY_TURNS
 def test_the_last_frame_of_a_loop_is_no_map_of_all_frames(k: ModuleType) -> None:
     layers = k.layers
     network = sequential(
@@ -95,7 +98,7 @@ def test_a_spectrogram_with_frames_below_frequencies_is_no_map() -> None:
         explain(model, signal, layer="s")
 
 
-@GENERATIONS
+@BY_TURNS
 def test_rows_whose_columns_are_channels_are_no_map(k: ModuleType) -> None:
     # Groups of four rows, and the rows of each: these were drawn as columns.
     layers = k.layers
@@ -114,7 +117,7 @@ def test_rows_whose_columns_are_channels_are_no_map(k: ModuleType) -> None:
         explained(network, layer="groups")
 
 
-@GENERATIONS
+@BY_TURNS
 def test_what_decides_nothing_is_passed(k: ModuleType) -> None:
     layers = k.layers
     found = explained(
@@ -138,7 +141,7 @@ def test_what_decides_nothing_is_passed(k: ModuleType) -> None:
     assert found.layer == "relu"
 
 
-@GENERATIONS
+@BY_TURNS
 def test_gradients_that_are_repeated_on_a_card_change_nothing(
     k: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +165,7 @@ def test_gradients_that_are_repeated_on_a_card_change_nothing(
     np.testing.assert_allclose(found.maps, expected.maps, rtol=1e-5, atol=1e-6)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_maps_of_one_position_are_no_maps(k: ModuleType) -> None:
     layers = k.layers
     network = sequential(
@@ -177,7 +180,7 @@ def test_maps_of_one_position_are_no_maps(k: ModuleType) -> None:
     assert explained(randomized(network)).layer == "maps"
 
 
-@GENERATIONS
+@BY_TURNS
 def test_the_bottleneck_of_a_network_that_answers_for_pixels(k: ModuleType) -> None:
     layers = k.layers
     inputs = layers.Input((16, 16, 3))
@@ -201,7 +204,7 @@ def test_the_bottleneck_of_a_network_that_answers_for_pixels(k: ModuleType) -> N
     assert explained(randomized(above)).layer == "features"
 
 
-@GENERATIONS
+@BY_TURNS
 def test_branches_meet(k: ModuleType) -> None:
     layers = k.layers
     inputs = layers.Input((16, 16, 3))
@@ -269,7 +272,7 @@ def mixed_by(k: ModuleType, way: str, tokens: Any) -> Any:
 MIXING = ("attention", "one head", "attention over maps", "dense", "gate", "fourier")
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("way", [*MIXING, "each alone", "mean"])
 def test_positions_that_are_mixed_are_told(k: ModuleType, way: str) -> None:
     layers = k.layers
@@ -300,7 +303,7 @@ def test_positions_that_are_mixed_are_told(k: ModuleType, way: str) -> None:
         )
 
 
-@GENERATIONS
+@BY_TURNS
 def test_what_is_aside_of_attention_or_a_weighted_mean_is_not_mixed(
     k: ModuleType,
 ) -> None:
@@ -377,7 +380,7 @@ def test_tokens_add_up_and_lie_where_their_patches_are() -> None:
             )
 
 
-@GENERATIONS
+@BY_TURNS
 def test_what_only_looks_like_maps_is_refused(k: ModuleType) -> None:
     layers = k.layers
     image = layers.Input((16, 16, 3))
@@ -403,7 +406,7 @@ def test_what_only_looks_like_maps_is_refused(k: ModuleType) -> None:
         explained(network, layer="more")
 
 
-@GENERATIONS
+@BY_TURNS
 def test_a_reshape_to_tokens_decides_nothing(k: ModuleType) -> None:
     layers = k.layers
     network = sequential(
@@ -460,7 +463,7 @@ def looking_twice(k: ModuleType, join: Any) -> ImageModel:
     return raw(randomized(network))
 
 
-@GENERATIONS
+@BY_TURNS
 def test_views_that_are_joined_after_their_means(k: ModuleType) -> None:
     def join(own: Any, images: Any) -> Any:
         maps = [own.conv(images), own.wide(images), own.conv(images[:, :, ::-1])]
@@ -484,7 +487,7 @@ def test_views_that_are_joined_after_their_means(k: ModuleType) -> None:
     )
 
 
-@GENERATIONS
+@BY_TURNS
 def test_activations_in_code_that_have_gradients_of_their_own(k: ModuleType) -> None:
     def in_code(own: Any, images: Any) -> Any:
         return tf.reduce_mean(tf.nn.silu(own.conv(images)), [1, 2])
@@ -503,7 +506,7 @@ def test_activations_in_code_that_have_gradients_of_their_own(k: ModuleType) -> 
     np.testing.assert_allclose(found.maps, expected.maps, rtol=0, atol=1e-5 * scale)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_views_that_are_taken_for_images(k: ModuleType) -> None:
     def stacked(own: Any, images: Any) -> Any:
         means = tf.reduce_mean(
@@ -525,7 +528,7 @@ def test_views_that_are_taken_for_images(k: ModuleType) -> None:
             explain(looking_twice(k, parted), images)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_maps_that_nobody_outside_can_see(k: ModuleType) -> None:
     def compiled(own: Any, images: Any) -> Any:
         return tf.function(lambda given: tf.reduce_mean(own.conv(given), [1, 2]))(
@@ -583,7 +586,7 @@ def test_windows_are_no_images_where_the_number_of_images_is_unknown() -> None:
     )
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("way", ["flat", "mean", "normalized", "one position"])
 def test_maps_made_of_a_code_have_not_the_positions_of_the_image(
     way: str, k: ModuleType
@@ -623,7 +626,7 @@ def test_maps_made_of_a_code_have_not_the_positions_of_the_image(
     np.testing.assert_allclose(found.raw[0, 0], expected[0], atol=1e-5)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("along", ["rows", "columns"])
 def test_a_sequence_of_rows_lies_along_the_rows(k: ModuleType, along: str) -> None:
     """What a 1-D convolution computes inside has an axis of one more, in front."""
@@ -654,7 +657,7 @@ def test_a_sequence_of_rows_lies_along_the_rows(k: ModuleType, along: str) -> No
     assert not [note for note in found.notes if "cannot be told" in note]
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("kind", ["Conv1D", "MaxPooling1D", "Dense"])
 def test_maps_are_preferred_to_what_is_left_of_one_axis(
     k: ModuleType, kind: str
@@ -671,7 +674,7 @@ def test_maps_are_preferred_to_what_is_left_of_one_axis(
     assert found.raw.shape[2:] == (40, 32)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("kind", ["Conv1D", "SeparableConv1D", "MaxPooling1D"])
 def test_windows_over_tokens_leave_the_maps_below(k: ModuleType, kind: str) -> None:
     layers = k.layers
@@ -690,7 +693,7 @@ def test_windows_over_tokens_leave_the_maps_below(k: ModuleType, kind: str) -> N
     assert found.raw.shape[2:] == (4, 6)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("way", ["cut", "behind", "in front"])
 def test_tokens_that_are_more_or_fewer_than_the_places(k: ModuleType, way: str) -> None:
     layers = k.layers
@@ -731,7 +734,7 @@ def test_rows_that_are_put_behind_tokens_and_cut_off_again_leave_no_trace() -> N
     assert not [note for note in found.notes if "cannot be told" in note]
 
 
-@GENERATIONS
+@BY_TURNS
 def test_steps_of_a_loop_are_no_parts_of_an_image(k: ModuleType) -> None:
     class Recurrent(k.layers.Layer):  # type: ignore[name-defined]
         def build(self, shape: Any) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import tf_keras
 
 from cnnviz.attribution import channel_attribution
 from cnnviz.attribution.remarks import Remark
 from cnnviz.drawing import channel_sheet
+from tests.networks import BY_TURNS
 from tests.sheets import AGAINST, FOR, tiles
 
 
@@ -80,15 +80,15 @@ def test_it_is_told_how_much_the_drawn_channels_are_of_all(
     ]
 
 
-@pytest.mark.parametrize("K", [keras, tf_keras], ids=["keras", "tf_keras"])
+@BY_TURNS
 def test_the_position_of_an_output_that_is_explained_is_told(
-    monkeypatch: pytest.MonkeyPatch, K: Any
+    monkeypatch: pytest.MonkeyPatch, k: Any
 ) -> None:
-    made = K.Sequential(
+    made = k.Sequential(
         [
-            K.layers.InputLayer((4, 5, 1)),
-            K.layers.Conv2D(2, 1, name="conv"),
-            K.layers.Conv2D(2, 1, activation="softmax", name="head"),
+            k.layers.InputLayer((4, 5, 1)),
+            k.layers.Conv2D(2, 1, name="conv"),
+            k.layers.Conv2D(2, 1, activation="softmax", name="head"),
         ]
     )
     image = np.ones((4, 5, 1), np.float32)

@@ -6,7 +6,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import tf_keras
 from numpy.typing import NDArray
 
 from cnnviz.attribution import (
@@ -25,7 +24,12 @@ from cnnviz.drawing import (
 from cnnviz.errors import ArgumentError, ImageError, LayerError
 from cnnviz.images import Box, ReceptiveField
 from cnnviz.network import LayerInfo
-from tests.networks import randomized, raw, sequential
+from tests.networks import (
+    BY_TURNS,
+    randomized,
+    raw,
+    sequential,
+)
 from tests.sheets import FRAME, GRAY, Told, noted, random
 
 
@@ -573,17 +577,17 @@ def test_reconstructions_of_which_nothing_came_back_are_named(told: Told) -> Non
     )
 
 
-@pytest.mark.parametrize("K", [keras, tf_keras], ids=["keras", "tf_keras"])
+@BY_TURNS
 @pytest.mark.parametrize(
     ("weight", "said"), [(1e25, "values not finite (pink)"), (1e-25, "came back as 0")]
 )
 def test_weights_beyond_what_numbers_hold_are_told(
-    told: Told, K: Any, weight: float, said: str
+    told: Told, k: Any, weight: float, said: str
 ) -> None:
-    model = K.Sequential(
+    model = k.Sequential(
         [
-            K.layers.InputLayer((6, 6, 1)),
-            K.layers.Conv2D(2, 3, activation="relu", use_bias=False, name="conv"),
+            k.layers.InputLayer((6, 6, 1)),
+            k.layers.Conv2D(2, 3, activation="relu", use_bias=False, name="conv"),
         ]
     )
     model.get_layer("conv").set_weights([np.full((3, 3, 1, 2), weight, np.float32)])
@@ -633,7 +637,7 @@ def test_what_is_white_ends_at_a_line(told: Told, size: tuple[int, int]) -> None
         assert (line == (173 if white else 255)).all()
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras])
+@BY_TURNS
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax", "relu"])
 def test_a_unit_below_a_squashing_starts_from_its_logit(
     activation: str, k: Any, told: Told

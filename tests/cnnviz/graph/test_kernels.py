@@ -10,15 +10,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import activations, deconvnet, explain, load_model
 from cnnviz.attribution import Rule
 from cnnviz.graph import kernels
 from cnnviz.tracing import record, select
-from tests.networks import randomized
+from tests.networks import (
+    BY_TURNS,
+    randomized,
+)
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGES = np.random.default_rng(0).random((2, 12, 14, 4), np.float32)
 FIRST = {"data_format": "channels_first"}
 
@@ -55,7 +56,7 @@ def looked_at(model: Any, layer: str) -> list[np.ndarray]:
     ]
 
 
-@GENERATIONS
+@BY_TURNS
 def test_convolutions_of_padded_channels(k: Any) -> None:
     class Padded(k.layers.Layer):
         def call(self, x: Any) -> Any:
@@ -79,7 +80,7 @@ def test_convolutions_of_padded_channels(k: Any) -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
 def test_the_same_numbers_without_the_kernels(
     make: Callable[[Any], Any], k: Any, monkeypatch: pytest.MonkeyPatch
@@ -107,7 +108,7 @@ def test_the_same_numbers_without_the_kernels(
             assert image.shape[-1] == kernel.shape[-2]
 
 
-@GENERATIONS
+@BY_TURNS
 def test_grouped_convolutions_in_three_dimensions(k: Any) -> None:
     def built(groups: int) -> Any:
         layers = [

@@ -14,8 +14,8 @@ from cnnviz.graph import find_logits
 from cnnviz.graph.logits import behind, softmax_axes
 from cnnviz.network import ImageModel, as_model, observe, survey_layers
 from cnnviz.objectives import log_odds
+from tests.networks import BY_TURNS
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGES = np.random.default_rng(0).random((3, 4, 4, 2), np.float32)
 
 Squash = Callable[[Any], Any]
@@ -291,7 +291,7 @@ CASES = {
 }
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("case", CASES)
 def test_all_methods_start_at_the_same_logits(case: str, k: Any) -> None:
     kind, head = CASES[case]
@@ -332,7 +332,7 @@ NO_PROBABILITIES: dict[str, Squash] = {
 }
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("name", NO_PROBABILITIES)
 def test_what_is_made_of_probabilities_is_no_softmax(name: str, k: Any) -> None:
     network, _ = built_of(k, function(NO_PROBABILITIES[name]))

@@ -8,14 +8,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz.graph.places import Geometry, find_geometry
 from cnnviz.graph.receptive_fields import Views, order_of
+from tests.networks import BY_TURNS
 
 Network = Callable[[tf.Tensor], tf.Tensor]
-
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
 
 
 def traced(network: Network, shape: tuple[int | None, ...]) -> tuple[Any, Geometry]:
@@ -164,7 +162,7 @@ CUT: dict[str, Callable[[Any], list[Any]]] = {
 }
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("name", CUT)
 def test_units_of_crops(name: str, k: Any) -> None:
     for seed in range(3):
@@ -173,7 +171,7 @@ def test_units_of_crops(name: str, k: Any) -> None:
         assert largest_difference(network, shape) < 1e-5
 
 
-@GENERATIONS
+@BY_TURNS
 def test_signals_and_volumes(k: Any) -> None:
     layers = k.layers
     signal = layered(

@@ -21,14 +21,13 @@ from cnnviz.graph.receptive_fields import Views
 from cnnviz.images import ReceptiveField
 from cnnviz.images.boxes import seen_spans
 from cnnviz.network import list_layers
+from tests.networks import BY_TURNS
 
 Builder = Callable[[Any, Any], Any]
 """From a Keras and an input to an output."""
 
 DRAWS = 24
 """Inputs per unit: a maximum passes the gradient to one position at a time."""
-
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
 
 
 def positive(network: Any) -> Any:
@@ -569,14 +568,14 @@ def test_convolution(kernel: int, padding: str, strides: int) -> None:
     assert found.stride == (strides, strides)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("name", EXACT)
 def test_field_is_the_support_of_the_gradient(name: str, k: Any) -> None:
     build, shape = EXACT[name]
     check(network(k, build, shape), shape)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("name", BOUNDS)
 def test_field_bounds_the_support_of_the_gradient(name: str, k: Any) -> None:
     build, shape, slack = BOUNDS[name]
@@ -596,7 +595,7 @@ def test_transposed_convolution(kernel: int, padding: str, strides: int) -> None
     assert found.stride == (1 / strides, 1 / strides)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_channels_first(k: Any) -> None:
     def build(k: Any, x: Any) -> Any:
         ns, options = k.layers, {"data_format": "channels_first"}
@@ -787,7 +786,7 @@ def test_of_several_inputs_the_first_that_is_used_counts() -> None:
     assert field(lambda a, _: tf.zeros_like(a), *shapes) is None
 
 
-@GENERATIONS
+@BY_TURNS
 def test_unknown_size_is_a_multiple_of_the_strides(k: Any) -> None:
     def build(k: Any, x: Any) -> Any:
         y = layers(
@@ -818,7 +817,7 @@ DILATED: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("layer", DILATED.values(), ids=DILATED)
 def test_dilation_has_a_field_whatever_the_size(
     layer: Callable[[Any], Any], k: Any
@@ -901,7 +900,7 @@ CROPPED: dict[str, Builder] = {
 }
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("name", CROPPED)
 def test_nothing_is_seen_of_what_is_cropped(name: str, k: Any) -> None:
     shape = (24, 20, 2)
@@ -921,7 +920,7 @@ def test_nothing_is_seen_of_what_is_cropped(name: str, k: Any) -> None:
     assert [(a, b + 1) for a, b in _box(placing.mask())] == expected
 
 
-@GENERATIONS
+@BY_TURNS
 def test_what_is_cropped_of_an_image_of_unknown_size_is_not_told(k: Any) -> None:
     build = layers(conv(2, 3, strides=5), conv(2, 5, padding="same"))
     sized, unknown = (

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,10 +16,10 @@ from cnnviz.ascent import STILL, Pixels, Run, maximize
 from cnnviz.graph.rewriting import is_misread, rewriting
 from cnnviz.objectives import channel
 from cnnviz.tracing import traces
+from tests.networks import BY_TURNS
 
 pytestmark = pytest.mark.versions
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGES = np.random.default_rng(1).random((2, 12, 12, 3), np.float32)
 
 
@@ -46,7 +45,7 @@ def residual(k: Any, activation: Callable[[Any, Any], Any]) -> Any:
     return k.Model(image, k.layers.Dense(3)(k.layers.GlobalAveragePooling2D()(x)))
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("activation", [leaky, mish, steeper])
 def test_networks_that_tensorflow_misreads(
     k: Any, activation: Callable[[Any, Any], Any]
@@ -108,7 +107,7 @@ def _normalized(x: tf.Tensor) -> tf.Tensor:
     return tf.nn.batch_normalization(x, *moments, None, None, 1e-3)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("part", [_second_half, _last_part, _second_column])
 @pytest.mark.parametrize(
     "compute",
@@ -169,7 +168,7 @@ def test_what_is_misread(compute: Callable[[Any], Any], expected: bool) -> None:
     assert is_misread(graph) == expected
 
 
-@GENERATIONS
+@BY_TURNS
 def test_gradients_of_several_classes_are_not_misread(
     k: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,11 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import (
     activations,
@@ -19,6 +17,7 @@ from cnnviz import (
     visualize_filters,
 )
 from cnnviz.graph.whole_numbers import bypass, rounded
+from tests.networks import BY_TURNS
 
 BYTES = np.random.default_rng(0).integers(0, 256, (3, 12, 12, 3))
 IMAGES = (BYTES / 255).astype(np.float32)
@@ -176,9 +175,9 @@ def networks(library: Any) -> tuple[Any, Any]:
     return made[0], made[1]
 
 
-@pytest.mark.parametrize("library", [keras, tf_keras], ids=["keras3", "keras2"])
-def test_every_method_takes_a_network_of_bytes(library: Any) -> None:
-    whole, plain = (load_model(n, encoding="bytes") for n in networks(library))
+@BY_TURNS
+def test_every_method_takes_a_network_of_bytes(k: Any) -> None:
+    whole, plain = (load_model(n, encoding="bytes") for n in networks(k))
     for method in ("gradient", "hirescam", "occlusion"):
         found, expected = (
             explain(model, IMAGES, [0, 3], method=method) for model in (whole, plain)

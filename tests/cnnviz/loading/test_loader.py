@@ -30,6 +30,7 @@ from cnnviz import (
 )
 from cnnviz.loading import APPLICATIONS, identify_file, module_objects
 from cnnviz.loading.unread import all_read
+from tests.networks import GENERATIONS
 
 pytestmark = pytest.mark.versions
 
@@ -185,18 +186,18 @@ def test_what_has_its_own_weights_or_architecture(assets: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
-@pytest.mark.parametrize("library", [keras, tf_keras])
+@GENERATIONS
 def test_weights_are_told_by_what_they_hold_not_by_their_name(
-    library: Any, tmp_path: Path
+    k: Any, tmp_path: Path
 ) -> None:
-    donor = network(library)
+    donor = network(k)
     (tmp_path / "model.json").write_text(donor.to_json())
     ways = {
         "layers.weights.h5": donor.save_weights,
         "whole.h5": donor.save,
         "whole.keras": donor.save,
     }
-    if library is tf_keras:
+    if k is tf_keras:
         ways["old.h5"] = donor.save_weights
     for saved, save in ways.items():
         save(tmp_path / saved)
@@ -211,22 +212,22 @@ def test_weights_are_told_by_what_they_hold_not_by_their_name(
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
-@pytest.mark.parametrize("library", [keras, tf_keras])
+@GENERATIONS
 @pytest.mark.parametrize("nested", [False, True])
 def test_weights_of_a_deeper_network_are_refused(
-    library: Any, nested: bool, tmp_path: Path
+    k: Any, nested: bool, tmp_path: Path
 ) -> None:
     def blocks(count: int) -> Any:
-        layers = library.layers
-        made = library.Sequential(
+        layers = k.layers
+        made = k.Sequential(
             [
-                library.Input((8, 8, 3)),
+                k.Input((8, 8, 3)),
                 layers.GaussianNoise(0.1),
                 *[layers.Conv2D(3, 3, padding="same") for _ in range(count)],
                 layers.BatchNormalization(),
             ]
         )
-        return library.Sequential([library.Input((8, 8, 3)), made]) if nested else made
+        return k.Sequential([k.Input((8, 8, 3)), made]) if nested else made
 
     deep, shallow = blocks(4), blocks(2)
     deep.compile("adam", "mse")
@@ -246,17 +247,15 @@ def test_weights_of_a_deeper_network_are_refused(
         )
 
 
-@pytest.mark.parametrize("library", [keras, tf_keras])
+@GENERATIONS
 def test_metrics_of_a_network_inside_another_are_no_layers(
-    library: Any, tmp_path: Path
+    k: Any, tmp_path: Path
 ) -> None:
     images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
-    judge = network(library)
+    judge = network(k)
     judge.compile("adam", "mse", metrics=["mae"])
     judge.fit(images, np.zeros((2, 3)), verbose=0)
-    both = library.Sequential(
-        [library.Input((8, 8, 3)), library.layers.Conv2D(3, 1), judge]
-    )
+    both = k.Sequential([k.Input((8, 8, 3)), k.layers.Conv2D(3, 1), judge])
     weights, architecture = tmp_path / "both.weights.h5", tmp_path / "both.json"
     architecture.write_text(both.to_json())
     both.save_weights(weights)
@@ -316,17 +315,17 @@ def test_weights_that_another_thread_loads_do_not_count(tmp_path: Path) -> None:
         made[2].load_weights(tmp_path / "deep.weights.h5")
 
 
-@pytest.mark.parametrize("library", [keras, tf_keras])
-def test_weights_of_layers_with_long_names(library: Any, tmp_path: Path) -> None:
+@GENERATIONS
+def test_weights_of_layers_with_long_names(k: Any, tmp_path: Path) -> None:
     names = [f"layer{i}_{'x' * 1000}" for i in range(70)]
-    given = library.layers.Input((8, 8, 3))
-    maps = library.layers.Conv2D(2, 3)(given)
+    given = k.layers.Input((8, 8, 3))
+    maps = k.layers.Conv2D(2, 3)(given)
     for name in names:
-        maps = library.layers.ReLU(name=name)(maps)
-    network = library.Model(given, maps)
+        maps = k.layers.ReLU(name=name)(maps)
+    network = k.Model(given, maps)
     path, text = tmp_path / "weights.h5", tmp_path / "model.json"
     text.write_text(network.to_json())
-    if library is keras:  # as `save` to HDF5 writes them
+    if k is keras:  # as `save` to HDF5 writes them
         from keras.src.legacy.saving import legacy_h5_format
 
         with h5py.File(path, "w") as file:
@@ -519,7 +518,7 @@ def test_labels_from_files(tmp_path: Path) -> None:
         load_model(network(), labels=tmp_path / "bad.json")
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras])
+@GENERATIONS
 def test_labels_are_for_any_of_several_outputs(k: Any) -> None:
     image = k.Input((8, 8, 3))
     pooled = k.layers.GlobalAveragePooling2D()(image)
@@ -682,9 +681,9 @@ def test_a_folder_of_data_is_no_neighbor(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 @pytest.mark.parametrize("name", ["keras", "tf_keras"])
-@pytest.mark.parametrize("library", [keras, tf_keras])
+@GENERATIONS
 def test_classes_that_a_module_imports_are_those_of_each_keras(
-    library: Any, name: str, tmp_path: Path
+    k: Any, name: str, tmp_path: Path
 ) -> None:
     module = tmp_path / "token.py"  # a name that Python has, too
     module.write_text(
@@ -695,8 +694,8 @@ def test_classes_that_a_module_imports_are_those_of_each_keras(
     )
     objects = module_objects(module)
     assert set(objects) == {"Flat", "Flatten", "Own", "relu"}
-    layers = [library.layers.Input((8, 8, 1)), library.layers.Conv2D(2, 3)]
-    network = library.Sequential(layers)
+    layers = [k.layers.Input((8, 8, 1)), k.layers.Conv2D(2, 3)]
+    network = k.Sequential(layers)
     image = np.random.default_rng(0).random((1, 8, 8, 1)).astype("f")
     for suffix in (".h5", ".keras"):
         network.save(tmp_path / f"a{suffix}")
@@ -809,18 +808,18 @@ def test_a_function_can_stand_in_for_byte_code() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-@pytest.mark.parametrize("library", [keras, tf_keras])
+@GENERATIONS
 @pytest.mark.parametrize("trusted", [False, True])
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize(
     "options", [{}, {"output_shape": lambda s: s}, {"mask": lambda _, mask: mask}]
 )
 def test_a_function_takes_the_place_of_byte_code_of_either_keras(
-    tmp_path: Path, library: Any, trusted: bool, suffix: str, options: dict[str, Any]
+    tmp_path: Path, k: Any, trusted: bool, suffix: str, options: dict[str, Any]
 ) -> None:
-    layer = library.layers.Lambda(lambda x: x - 0.5, name="shift", **options)
+    layer = k.layers.Lambda(lambda x: x - 0.5, name="shift", **options)
     path = tmp_path / f"model{suffix}"
-    library.Sequential([library.Input((4, 4, 1)), layer]).save(path)
+    k.Sequential([k.Input((4, 4, 1)), layer]).save(path)
     images = np.random.default_rng(0).random((1, 4, 4, 1), np.float32)
     given = {"shift": lambda x: 3 * x}
     model = load_model(path, encoding="raw", trusted=trusted, custom_objects=given)
@@ -1060,36 +1059,34 @@ def test_labels_of_one_number_and_of_maps_that_are_no_images() -> None:
             load_model(model.network, labels=list("abcdefg"))
 
 
-@pytest.mark.parametrize("library", [keras, tf_keras])
+@GENERATIONS
 def test_a_class_that_a_notebook_has_registered_is_known(
-    library: Any, tmp_path: Path
+    k: Any, tmp_path: Path
 ) -> None:
-    class Doubled(library.layers.Layer):
+    class Doubled(k.layers.Layer):
         def call(self, images: Any) -> Any:
             return 2 * images
 
     Doubled.__module__ = "__main__"
-    library.saving.register_keras_serializable("notebook")(Doubled)
+    k.saving.register_keras_serializable("notebook")(Doubled)
     try:
-        made = library.Sequential(
-            [library.Input((8, 8, 3)), Doubled(), network(library)]
-        )
+        made = k.Sequential([k.Input((8, 8, 3)), Doubled(), network(k)])
         made.save(tmp_path / "made.keras")
         images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
         loaded = load_model(tmp_path / "made.keras").network
         np.testing.assert_allclose(loaded(images), made(images), atol=1e-6)
     finally:
-        del library.saving.get_custom_objects()["notebook>Doubled"]
+        del k.saving.get_custom_objects()["notebook>Doubled"]
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 @pytest.mark.parametrize("name", ["Dense", "Lambda", "LayerScale"])
 @pytest.mark.parametrize("module", ["__main__", "layers_of_mine"])
-@pytest.mark.parametrize("library", [keras, tf_keras])
+@GENERATIONS
 def test_a_registered_class_may_have_the_name_of_one_of_keras(
-    library: Any, module: str, name: str, tmp_path: Path
+    k: Any, module: str, name: str, tmp_path: Path
 ) -> None:
-    class Times(library.layers.Layer):
+    class Times(k.layers.Layer):
         def build(self, shape: Any) -> None:
             self.factors = self.add_weight(
                 shape=(shape[-1],), initializer="random_normal", name="factors"
@@ -1103,12 +1100,12 @@ def test_a_registered_class_may_have_the_name_of_one_of_keras(
 
     Times.__name__ = Times.__qualname__ = name
     Times.__module__ = module
-    library.saving.register_keras_serializable("mine")(Times)
-    layers = library.layers
+    k.saving.register_keras_serializable("mine")(Times)
+    layers = k.layers
     try:
-        made = library.Sequential(
+        made = k.Sequential(
             [
-                library.Input((8, 8, 3)),
+                k.Input((8, 8, 3)),
                 Times(name="own"),
                 # tf-keras looks for the class inside by the name of the class alone.
                 layers.TimeDistributed(Times(), name="around"),
@@ -1125,7 +1122,7 @@ def test_a_registered_class_may_have_the_name_of_one_of_keras(
             assert type(dense) is layers.Dense
             np.testing.assert_allclose(loaded(images), made(images), atol=1e-6)
     finally:
-        del library.saving.get_custom_objects()[f"mine>{name}"]
+        del k.saving.get_custom_objects()[f"mine>{name}"]
     with pytest.raises(ModelError, match=name):
         load_model(tmp_path / "made.keras")
 

@@ -23,6 +23,7 @@ from cnnviz.loading import safe_archive, safe_json, safe_size
 from cnnviz.loading.identify import architecture_file, identify_file
 from cnnviz.loading.newer_files import fault
 from cnnviz.loading.reading import _unknown_name
+from tests.networks import GENERATIONS
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 
@@ -718,7 +719,7 @@ def test_a_word_behind_class_is_not_taken_for_a_name() -> None:
     assert _unknown_name(told) == ""
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras])
+@GENERATIONS
 def test_a_layer_that_knows_no_mode_is_no_unknown_layer(k: Any, tmp_path: Path) -> None:
     class Mode(k.layers.Layer):
         def __init__(self, told: str = "", **options: Any) -> None:

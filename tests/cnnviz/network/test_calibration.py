@@ -14,8 +14,7 @@ import cnnviz
 from cnnviz.images import read_image
 from cnnviz.network import Encoding, as_model, detect_encoding, named_encoding
 from cnnviz.tracing.keras_generations import input_specs
-
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
+from tests.networks import BY_TURNS
 
 
 def detected(network: Any) -> Encoding:
@@ -27,7 +26,7 @@ def convolved(k: Any, *before: Any, shape: tuple[int | None, ...] = (32, 32, 3))
     return k.Sequential([k.Input(shape), *before, k.layers.Conv2D(4, 3, name="conv")])
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(
     ("scale", "offset", "expected"),
     [
@@ -49,14 +48,14 @@ def test_rescaling(scale: float, offset: float, expected: str, k: Any) -> None:
     assert found.reason.startswith("the network ")
 
 
-@GENERATIONS
+@BY_TURNS
 def test_rescaling_inside_a_nested_network(k: Any) -> None:
     shape = (32, 32, 3)
     inner = k.Sequential([k.Input(shape), k.layers.Rescaling(1 / 255)], name="prepare")
     assert detected(convolved(k, inner)).name == "bytes"
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(
     ("mean", "variance", "expected"),
     [
@@ -71,7 +70,7 @@ def test_normalization(
     assert detected(convolved(k, layer)).name == expected
 
 
-@GENERATIONS
+@BY_TURNS
 def test_padding_and_resizing_in_front_do_not_hide_the_range(k: Any) -> None:
     before = [
         k.layers.Resizing(24, 24),
@@ -82,7 +81,7 @@ def test_padding_and_resizing_in_front_do_not_hide_the_range(k: Any) -> None:
     assert detected(convolved(k, *before, shape=(None, None, 3))).name == "bytes"
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("others", [1, 2])
 def test_inputs_that_are_laid_beside_the_image_do_not_count(
     others: int, k: Any
@@ -97,7 +96,7 @@ def test_inputs_that_are_laid_beside_the_image_do_not_count(
         assert found.reason.startswith("nothing in the network") == (scale == 1)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(("scale", "expected"), [(1 / 255, "bytes"), (2.0, "unit")])
 def test_images_beside_their_negatives(scale: float, expected: str, k: Any) -> None:
     inputs = k.Input((32, 32, 3))
@@ -133,7 +132,7 @@ def test_operations_of_keras_2_on_the_input() -> None:
         assert found.name == expected
 
 
-@GENERATIONS
+@BY_TURNS
 def test_preprocessing_in_the_code_of_a_network(k: Any) -> None:
     class Net(k.Model):
         def __init__(self) -> None:
@@ -148,7 +147,7 @@ def test_preprocessing_in_the_code_of_a_network(k: Any) -> None:
     assert detected(net).name == "bytes"
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("normalized", [False, True])
 def test_networks_that_cut_their_batch_or_make_it_longer(
     k: Any, normalized: bool
@@ -171,7 +170,7 @@ def test_networks_that_cut_their_batch_or_make_it_longer(
         assert detected(net).reason.startswith("nothing in the network tells")
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("listed", ["scale conv head", "head conv scale"])
 def test_layers_may_be_listed_in_any_order(k: Any, listed: str) -> None:
     class Net(k.Model):
@@ -215,7 +214,7 @@ LOOKS = {
 }
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
 @pytest.mark.parametrize("head", [False, True])
 def test_preprocessing_is_read_whatever_looks_first(
@@ -237,7 +236,7 @@ def test_preprocessing_is_read_whatever_looks_first(
         assert found.reason.startswith("nothing in the network") == (expected is None)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_preprocessing_is_read_in_networks_without_layers(k: Any) -> None:
     class Net(k.Model):
         def build(self, _: Any) -> None:
@@ -266,7 +265,7 @@ def test_preprocessing_is_read_inside_a_model_that_is_served(tmp_path: Path) -> 
         assert "scales" in found.reason
 
 
-@GENERATIONS
+@BY_TURNS
 def test_channels_first(k: Any) -> None:
     model = k.Sequential(
         [
@@ -278,7 +277,7 @@ def test_channels_first(k: Any) -> None:
     assert detected(model).name == "bytes"
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("steps", [40, None])
 def test_channels_first_signals(steps: int | None, k: Any) -> None:
     layers = k.layers
@@ -292,7 +291,7 @@ def test_channels_first_signals(steps: int | None, k: Any) -> None:
     assert detected(model).name == "bytes"
 
 
-@GENERATIONS
+@BY_TURNS
 def test_a_class_of_ones_own_has_the_name_of_a_convolution(k: Any) -> None:
     class Conv2D(k.layers.Layer):
         def build(self, shape: Any) -> None:
@@ -325,7 +324,7 @@ FAMILIES = {
 }
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("name", FAMILIES)
 def test_published_networks(name: str, k: Any) -> None:
     k.backend.clear_session()
@@ -338,7 +337,7 @@ def test_published_networks(name: str, k: Any) -> None:
     np.testing.assert_allclose(found(images), expected, atol=2e-5)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_published_network_with_the_users_own_preprocessing(k: Any) -> None:
     inputs = k.Input((64, 64, 3))
     base = k.applications.MobileNetV2(
@@ -413,7 +412,7 @@ def remembering(k: Any, values: np.ndarray, seed: int, depth: int = 1) -> Any:
     return model
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ["unit", "signed", "bytes", "caffe", "torch"])
 def test_statistics_of_photographs(
@@ -448,7 +447,7 @@ def test_home_trained_networks_on_unit_values_stay_unit(
         assert detected(remembering(keras, values, seed)).name == "unit"
 
 
-@GENERATIONS
+@BY_TURNS
 def test_nothing_tells(k: Any) -> None:
     fresh = k.Sequential(
         [k.Input((16, 16, 3)), k.layers.Conv2D(2, 3), k.layers.BatchNormalization()]
@@ -459,7 +458,7 @@ def test_nothing_tells(k: Any) -> None:
         assert found.reason == "nothing in the network tells; [0, 1] is assumed"
 
 
-@GENERATIONS
+@BY_TURNS
 def test_nothing_is_assumed_of_what_are_no_pictures(k: Any) -> None:
     rows = k.Sequential([k.Input((5,)), k.layers.Dense(2)])
     named = k.Sequential(
@@ -471,7 +470,7 @@ def test_nothing_is_assumed_of_what_are_no_pictures(k: Any) -> None:
         assert found.reason.startswith("nothing in the network tells; values are")
 
 
-@GENERATIONS
+@BY_TURNS
 def test_detection_leaves_the_network_alone(k: Any, photographs: np.ndarray) -> None:
     values = np.asarray(named_encoding("bytes")(photographs))
     model = remembering(k, values, 0)
@@ -483,7 +482,7 @@ def test_detection_leaves_the_network_alone(k: Any, photographs: np.ndarray) -> 
         np.testing.assert_array_equal(a, b)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(
     ("mean", "variance", "axis", "expected"),
     [
@@ -513,7 +512,7 @@ def _two_pictures(k: Any, *, swapped: bool) -> Any:
     return k.Model(inputs, k.layers.Dense(2)(k.layers.Concatenate()(parts)))
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("swapped", [False, True])
 def test_each_input_has_its_encoding(swapped: bool, k: Any) -> None:
     network = _two_pictures(k, swapped=swapped)
@@ -549,7 +548,7 @@ def test_inputs_of_another_type_and_behind_another_convolution() -> None:
     assert (found.name, found.others) == ("bytes", ())
 
 
-@GENERATIONS
+@BY_TURNS
 def test_twins_share_what_their_base_tells(k: Any) -> None:
     one, other = k.Input((16, 16, 3)), k.Input((16, 16, 3))
     base = convolved(k, k.layers.Rescaling(1 / 255), shape=(16, 16, 3))
@@ -559,7 +558,7 @@ def test_twins_share_what_their_base_tells(k: Any) -> None:
     assert (found.name, found.others) == ("bytes", ())
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(
     ("scale", "offset", "expected"),
     [
@@ -580,7 +579,7 @@ def test_values_far_above_bytes(
     assert found.reason.startswith("the network ")
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(("kind", "expected"), [("uint8", "bytes"), ("int32", "bytes")])
 @pytest.mark.parametrize(("scale", "offset"), [(2.0, -1.0), (1.0, -3.0), (0.5, -1.0)])
 def test_whole_numbers_are_never_between_0_and_1(
@@ -613,7 +612,7 @@ def test_whole_numbers_of_16_and_8_bits() -> None:
         np.testing.assert_allclose(found, words / np.float32(65535), atol=1e-6)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(
     ("mean", "variance", "expected"),
     [
@@ -632,7 +631,7 @@ def test_bands_that_a_normalization_remembers(
     assert bands.name in found.reason
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("scaled", ["inside", "before", "nowhere"])
 def test_frames_of_clips(scaled: str, k: Any) -> None:
     before = [k.layers.Rescaling(1 / 255)] if scaled == "inside" else []
@@ -696,7 +695,7 @@ def test_an_encoding_is_found_again_when_a_later_input_changes() -> None:
     assert as_model(network).encode.name == "unit"
 
 
-@GENERATIONS
+@BY_TURNS
 def test_an_encoding_is_found_again_when_an_attribute_changes(k: Any) -> None:
     class Scaling(k.layers.Layer):
         def __init__(self) -> None:

@@ -25,8 +25,8 @@ from cnnviz.drawing import activation_sheet, overlay
 from cnnviz.images import ReceptiveField, image_spans
 from cnnviz.network.capture import channel_means
 from cnnviz.network.map_places import MapPlace
+from tests.networks import GENERATIONS
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 RNG = np.random.default_rng(0)
 
 

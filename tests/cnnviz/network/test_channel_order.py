@@ -6,11 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import deconvnet, explain, kernels, load_model
+from tests.networks import GENERATIONS
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 RED = np.zeros((1, 8, 8, 3), np.float32)
 RED[..., 0] = 1
 

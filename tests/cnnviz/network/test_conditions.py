@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import (
     ArgumentError,
@@ -28,8 +27,8 @@ from cnnviz import (
     visualize_filters,
 )
 from cnnviz.studies import find_exemplars
+from tests.networks import BY_TURNS
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 PHOTO = np.random.default_rng(0).random((32, 32, 3), np.float32)
 
 METHODS: dict[str, Callable[[Any], Any]] = {
@@ -63,7 +62,7 @@ def subclassed(k: Any) -> Any:
     return Net()
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("name", METHODS)
 def test_a_network_that_was_never_called_is_built_for_the_images(
     k: Any, name: str
@@ -82,7 +81,7 @@ def test_a_network_that_was_never_called_is_built_for_the_images(
     np.testing.assert_allclose(method(fresh), method(called), rtol=1e-3, atol=1e-3)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_a_model_without_call_names_those_in_it(k: Any) -> None:
     class Autoencoder(k.Model):
         def __init__(self) -> None:
@@ -103,7 +102,7 @@ def test_a_model_without_call_names_those_in_it(k: Any) -> None:
     assert activations(network.encoder, PHOTO, ["maps"])["maps"].shape[1:3] == (30, 30)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("kind", ["ConvLSTM2D", "TimeDistributed"])
 def test_channels_between_time_and_positions_are_refused(k: Any, kind: str) -> None:
     layers = k.layers
@@ -202,7 +201,7 @@ def test_inside_a_graph_a_line_says_so() -> None:
         activations(network, PHOTO)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_the_scope_of_a_strategy_changes_nothing(k: Any) -> None:
     def results() -> list[np.ndarray]:
         photo = PHOTO[:8, :8]

@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz.errors import ArgumentError
 from cnnviz.loading import load_model
 from cnnviz.network import COLOR_ONLY, NAMES, named_encoding
 from cnnviz.network.encoding import color_order
+from tests.networks import BY_TURNS
 
 PUBLISHED = {
     "caffe": ("vgg16", "vgg19", "resnet50", "resnet"),
@@ -34,7 +34,7 @@ def images() -> np.ndarray:
     return np.random.default_rng(0).random((2, 5, 4, 3), np.float32)
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
+@BY_TURNS
 @pytest.mark.parametrize(
     ("name", "module"), [(n, m) for n, modules in PUBLISHED.items() for m in modules]
 )

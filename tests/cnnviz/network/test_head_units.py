@@ -2,14 +2,12 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
-import tf_keras
 
 from cnnviz import activations, deconvnet, load_model
+from tests.networks import BY_TURNS
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["3", "2"])
 IMAGES = np.random.default_rng(0).random((2, 6, 6, 3), np.float32)
 
 
@@ -90,7 +88,7 @@ CASES = [
 ]
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(("make", "expected"), CASES)
 def test_units_are_classes_where_each_class_is_made_of_its_unit_alone(
     k: Any, make: Any, expected: dict[str, bool]
@@ -110,7 +108,7 @@ def test_units_are_classes_where_each_class_is_made_of_its_unit_alone(
             assert origin.names == (labels if path in expected else None)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_a_single_sigmoid_has_the_name_of_its_class(k: Any) -> None:
     layers = k.layers
     ends = layers.GlobalMaxPooling2D(), layers.Dense(1, "sigmoid", name="answer")
@@ -121,7 +119,7 @@ def test_a_single_sigmoid_has_the_name_of_its_class(k: Any) -> None:
         assert units.names(None, 1) == units.names([*"abc"], 1) == ("class 1",)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_images_of_another_size_than_the_head_takes_name_nothing(k: Any) -> None:
     made = network(k, k.layers.Flatten(), k.layers.Dense(4, name="answer"))
     model = load_model(made, encoding="unit", labels=list("abcd"))
@@ -129,7 +127,7 @@ def test_images_of_another_size_than_the_head_takes_name_nothing(k: Any) -> None
     assert not found.units and found["first"].shape == (1, 7, 7, 4)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_units_of_a_sigmoid_are_drawn_from_0_to_1(k: Any) -> None:
     layers = k.layers
     ends = layers.GlobalMaxPooling2D(), layers.Dense(3, "sigmoid", name="answer")
@@ -148,7 +146,7 @@ def test_units_of_a_sigmoid_are_drawn_from_0_to_1(k: Any) -> None:
         np.testing.assert_allclose(shares, found["answer"][0], atol=0.01)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_a_single_unit_is_found_behind_a_flattening(k: Any) -> None:
     layers = k.layers
     one = [layers.Conv2D(1, 4, name="one"), layers.Flatten(name="flat")]
@@ -168,7 +166,7 @@ def test_a_single_unit_is_found_behind_a_flattening(k: Any) -> None:
     assert list(activations(model, IMAGES, ["one", "two"]).units) == ["two"]
 
 
-@GENERATIONS
+@BY_TURNS
 def test_labels_that_come_later_are_those_of_units(k: Any) -> None:
     maps = network(k, k.layers.Conv2D(5, 4, name="maps"), k.layers.Flatten())
     assert not activations(load_model(maps, encoding="unit"), IMAGES, "maps").units

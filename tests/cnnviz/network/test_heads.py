@@ -7,15 +7,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import LayerError, explain, load_model, visualize_classes
 from cnnviz.network import find_heads
 from cnnviz.network.heads import choose
 from cnnviz.tracing import record
 from cnnviz.tracing.naming import Selected
+from tests.networks import BY_TURNS
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGES = np.random.default_rng(0).random((3, 6, 6, 2), np.float32)
 
 
@@ -84,7 +83,7 @@ def softmax_subclassed(k: Any) -> tuple[Any, Any]:
     return network, network.dense
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(
     "build",
     [softmax_argument, softmax_layer, softmax_cast, softmax_nested, softmax_subclassed],
@@ -102,7 +101,7 @@ def test_logits_are_found_below_the_softmax(build: Callable[..., Any], k: Any) -
     np.testing.assert_array_equal(np.asarray(network(IMAGES)), before)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_one_sigmoid_unit_counts_for_both_classes(k: Any) -> None:
     inputs, x = body(k)
     network = k.Model(inputs, k.layers.Dense(1, activation="sigmoid")(x))
@@ -116,7 +115,7 @@ def test_one_sigmoid_unit_counts_for_both_classes(k: Any) -> None:
     np.testing.assert_allclose(head["probabilities"], both, rtol=1e-5)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_every_output_is_a_head(k: Any) -> None:
     inputs, x = body(k)
     outputs = [
@@ -132,7 +131,7 @@ def test_every_output_is_a_head(k: Any) -> None:
         np.testing.assert_allclose(head["probabilities"], output, rtol=1e-4, atol=1e-6)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_maps_of_classes_are_averaged(k: Any) -> None:
     k.utils.set_random_seed(0)
     inputs = k.Input((6, 6, 2))
@@ -148,7 +147,7 @@ def test_maps_of_classes_are_averaged(k: Any) -> None:
     np.testing.assert_allclose(head["probabilities"], expected, rtol=1e-4, atol=1e-5)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_the_output_of_layers_in_a_row_has_the_name_of_the_last(k: Any) -> None:
     row = [k.layers.Flatten(), k.layers.Dense(3, activation="softmax", name="probs")]
     model = load_model(k.Sequential([k.layers.Input((4, 4, 3)), *row]), encoding="unit")
@@ -156,7 +155,7 @@ def test_the_output_of_layers_in_a_row_has_the_name_of_the_last(k: Any) -> None:
     assert (found.head, found.heads) == ("probs", ("probs",))
 
 
-@GENERATIONS
+@BY_TURNS
 def test_outputs_inside_a_dictionary_of_lists_have_names(k: Any) -> None:
     image = k.layers.Input((4, 4, 3))
     flat = k.layers.Flatten()(image)
@@ -195,7 +194,7 @@ def test_an_output_of_unknown_shape_is_told(axes: int | None) -> None:
             look()
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(
     ("other", "told"),
     [
@@ -252,7 +251,7 @@ def test_heads_are_chosen_by_name_or_number() -> None:
     assert seen == ["kind", "size", "size"]
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(
     ("after", "kind"),
     [
@@ -348,7 +347,7 @@ def test_classes_behind_a_turn_to_channels_last_are_the_last(
     np.testing.assert_allclose(found.values, expected, rtol=1e-4)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("size", [(6, 8), (None, None)])
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
@@ -369,7 +368,7 @@ def test_classes_of_maps_in_rows_may_be_on_the_first_axis(
     np.testing.assert_allclose(found.values, own.mean(2), rtol=1e-4, atol=1e-6)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("size", [(6, 8), (None, None)])
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("activation", ["sigmoid", None])
@@ -396,7 +395,7 @@ def test_columns_of_masks_of_any_size_are_no_classes(
     np.testing.assert_allclose(found.values, expected, rtol=1e-4, atol=1e-6)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_columns_of_a_mask_of_one_frame_are_no_classes(k: Any) -> None:
     class Last(k.layers.Layer):
         def call(self, maps: Any) -> Any:
@@ -410,7 +409,7 @@ def test_columns_of_a_mask_of_one_frame_are_no_classes(k: Any) -> None:
     np.testing.assert_allclose(found.values, mean, rtol=1e-4, atol=1e-6)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("makes_mask", [True, False])
 def test_positions_are_told_behind_dense_layers(k: Any, makes_mask: bool) -> None:
     layers = k.layers
@@ -427,7 +426,7 @@ def test_positions_are_told_behind_dense_layers(k: Any, makes_mask: bool) -> Non
     np.testing.assert_allclose(found.values, expected, rtol=1e-4, atol=1e-6)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_classes_beside_columns_are_no_mask(k: Any) -> None:
     image = k.Input((6, 6, 2))
     maps = k.layers.Conv2D(2, 2, 2)(image)

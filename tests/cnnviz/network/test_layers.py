@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import load_model
 from cnnviz.errors import ArgumentError, ImageError, LayerError, ModelError
@@ -21,9 +20,10 @@ from cnnviz.network import (
     named_encoding,
     suggest_layer,
 )
-from tests.networks import sequential
-
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
+from tests.networks import (
+    BY_TURNS,
+    sequential,
+)
 
 
 def field(size: int, stride: int, offset: int) -> ReceptiveField:
@@ -38,7 +38,7 @@ def by_path(model: Any, **options: Any) -> dict[str, LayerInfo]:
     return {info.path: info for info in list_layers(model, **options)}
 
 
-@GENERATIONS
+@BY_TURNS
 def test_numbers_by_hand(k: Any) -> None:
     model = k.Sequential(
         [
@@ -74,7 +74,7 @@ def test_numbers_by_hand(k: Any) -> None:
     assert list_layers(model) == expected
 
 
-@GENERATIONS
+@BY_TURNS
 def test_parameters_are_those_that_keras_counts(k: Any) -> None:
     inputs = k.Input((16, 16, 3))
     inner = k.Sequential(
@@ -99,7 +99,7 @@ def test_parameters_are_those_that_keras_counts(k: Any) -> None:
     assert listed["d"].receptive_field == WHOLE
 
 
-@GENERATIONS
+@BY_TURNS
 def test_every_call_of_a_shared_layer_is_listed(k: Any) -> None:
     inputs = k.Input((12, 12, 4))
     shared = k.layers.Conv2D(4, 3, name="shared")
@@ -128,7 +128,7 @@ def subclassed(k: Any) -> Any:
     return Net()
 
 
-@GENERATIONS
+@BY_TURNS
 def test_subclassed_network(k: Any) -> None:
     model = subclassed(k)
     with pytest.raises(ModelError, match="was never called: how many channels"):
@@ -143,7 +143,7 @@ def test_subclassed_network(k: Any) -> None:
     assert listed[1].receptive_field == ReceptiveField((3, 3), (0.0, 0.0), (0, 0))
 
 
-@GENERATIONS
+@BY_TURNS
 def test_a_size_is_for_the_picture_of_any_size(k: Any) -> None:
     layers = k.layers
     any_size, small = layers.Input((None, None, 3)), layers.Input((8, 8, 1))
@@ -160,7 +160,7 @@ def test_a_size_is_for_the_picture_of_any_size(k: Any) -> None:
     assert suggest_layer(load_model(network, encoding="unit")) in ("large", "small")
 
 
-@GENERATIONS
+@BY_TURNS
 def test_kernels_that_code_computes_are_told(k: Any) -> None:
     class Normalized(k.layers.Conv2D):
         def build(self, _: Any) -> None:
@@ -176,7 +176,7 @@ def test_kernels_that_code_computes_are_told(k: Any) -> None:
         kernels(network, "normalized")
 
 
-@GENERATIONS
+@BY_TURNS
 def test_network_without_a_size_asks_for_one(k: Any) -> None:
     with pytest.raises(ModelError, match="does not tell the size of its input") as e:
         list_layers(subclassed(k))
@@ -199,7 +199,7 @@ def test_a_size_is_for_pictures(root: Path) -> None:
         list_layers(fixed, size=9)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_channels_first_is_listed_channels_last(k: Any) -> None:
     options = {"data_format": "channels_first"}
     model = k.Sequential(
@@ -225,7 +225,7 @@ def test_channels_first_is_listed_channels_last(k: Any) -> None:
     assert listed["pool"].receptive_field == field(5, 4, 0)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_unknown_size_stays_unknown_until_one_is_given(k: Any) -> None:
     model = k.Sequential(
         [
@@ -245,7 +245,7 @@ def test_unknown_size_stays_unknown_until_one_is_given(k: Any) -> None:
     assert sized["up"].receptive_field == ReceptiveField((4, 4), (1.0, 1.0), (-2, -1))
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(
     ("interpolation", "seen"), [("bilinear", (6, -2)), ("nearest", (4, -1))]
 )
@@ -305,7 +305,7 @@ def test_unknown_size_where_code_computes_with_sizes() -> None:
     assert by_path(small, size=24)["tokens"].output_shape == (400, 3)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_several_outputs_and_inputs(k: Any) -> None:
     class Halves(k.layers.Layer):
         def call(self, x: Any) -> Any:
@@ -324,7 +324,7 @@ def test_several_outputs_and_inputs(k: Any) -> None:
     assert listed["both"].output_shape == (38,)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_one_and_three_dimensions(k: Any) -> None:
     signal = k.Sequential(
         [
@@ -349,7 +349,7 @@ def test_one_and_three_dimensions(k: Any) -> None:
     assert conv.receptive_field == ReceptiveField((1, 2, 3), (1.0,) * 3, (0,) * 3)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_dense_and_normalisation_on_maps_keep_the_field(k: Any) -> None:
     model = k.Sequential(
         [
@@ -363,7 +363,7 @@ def test_dense_and_normalisation_on_maps_keep_the_field(k: Any) -> None:
     assert fields == {field(4, 4, 0)}
 
 
-@GENERATIONS
+@BY_TURNS
 def test_listing_leaves_the_network_alone(k: Any) -> None:
     inputs = k.Input((8, 8, 3))
     model = k.Model(inputs, k.layers.Conv2D(2, 3, name="conv")(inputs))
@@ -391,7 +391,7 @@ CONVOLUTIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any], tuple[int, ...]]]
 }
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("kind", CONVOLUTIONS)
 def test_kernels_of_every_convolution(kind: str, k: Any) -> None:
     arguments, options, shape = CONVOLUTIONS[kind]
@@ -414,7 +414,7 @@ def test_kernels_of_every_convolution(kind: str, k: Any) -> None:
     assert found.dtype == np.float32
 
 
-@GENERATIONS
+@BY_TURNS
 def test_kernels_of_grouped_and_half_precision_and_repeated_layers(k: Any) -> None:
     model = k.Sequential(
         [
@@ -431,7 +431,7 @@ def test_kernels_of_grouped_and_half_precision_and_repeated_layers(k: Any) -> No
     np.testing.assert_array_equal(found, np.moveaxis(stored.astype("f"), -1, 0))
 
 
-@GENERATIONS
+@BY_TURNS
 def test_windows_of_what_is_repeated_over_time(k: Any) -> None:
     model = k.Sequential(
         [
@@ -444,7 +444,7 @@ def test_windows_of_what_is_repeated_over_time(k: Any) -> None:
     assert windows == {"filters": ((3, 3), (1, 1)), "maxima": ((2, 3), (2, 3))}
 
 
-@GENERATIONS
+@BY_TURNS
 def test_kernels_are_in_the_order_of_the_image(k: Any) -> None:
     inner = k.Sequential(
         [
@@ -464,7 +464,7 @@ def test_kernels_are_in_the_order_of_the_image(k: Any) -> None:
     np.testing.assert_array_equal(kernels(rgb, "inner/first"), first)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_the_first_kernels_are_those_computed_first(k: Any) -> None:
     class Listed(k.Model):
         def __init__(self) -> None:
@@ -484,7 +484,7 @@ def test_the_first_kernels_are_those_computed_first(k: Any) -> None:
         np.testing.assert_array_equal(kernels(bgr, layer), expected)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_layers_without_kernels(k: Any) -> None:
     model = k.Sequential(
         [
@@ -508,7 +508,7 @@ def test_layers_without_kernels(k: Any) -> None:
         kernels(model, "cnov")
 
 
-@GENERATIONS
+@BY_TURNS
 def test_kernels_of_a_network_that_was_never_called(k: Any) -> None:
     model = subclassed(k)
     with pytest.raises(LayerError, match="the network was never called"):
@@ -529,7 +529,7 @@ def test_layers_may_be_named_with_the_sign_of_calls() -> None:
     assert "total: 2 layers, 10 parameters" in str(listed)
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras])
+@BY_TURNS
 def test_images_without_an_axis_of_channels_have_rows_and_columns(k: Any) -> None:
     def layers() -> list[Any]:
         return [

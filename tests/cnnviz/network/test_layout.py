@@ -10,13 +10,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import activations, explain, list_layers, load_model, visualize_filters
 from cnnviz.attribution import deconvnet
 from cnnviz.network.layout import is_network_channels_first
+from tests.networks import GENERATIONS
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 PICTURES = np.random.default_rng(0).random((2, 10, 12, 3), np.float32)
 LAST, FIRST = "channels_last", "channels_first"
 

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import (
     CnnvizError,
@@ -25,8 +24,7 @@ from cnnviz import (
 from cnnviz.ascent import Run
 from cnnviz.synthesis import optimize_classes
 from cnnviz.tracing.keras_generations import input_specs
-
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["3", "2"])
+from tests.networks import GENERATIONS
 
 
 def several(k: Any) -> ImageModel:

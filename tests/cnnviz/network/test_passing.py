@@ -5,15 +5,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import tf_keras
 
 from cnnviz import LayerError, load_model
 from cnnviz.network.passing import passed_on
+from tests.networks import BY_TURNS
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras])
 
-
-@GENERATIONS
+@BY_TURNS
 def test_rectifiers_are_found_behind_normalization(k: Any) -> None:
     layers = k.layers
     block = k.Sequential(
@@ -55,7 +53,7 @@ def test_rectifiers_are_found_behind_normalization(k: Any) -> None:
     assert {path: passed_on(model, path) for path in expected} == expected
 
 
-@GENERATIONS
+@BY_TURNS
 def test_each_call_of_a_shared_layer_has_its_own(k: Any) -> None:
     layers = k.layers
     shared = layers.Conv2D(3, 3, padding="same", name="c")
@@ -69,7 +67,7 @@ def test_each_call_of_a_shared_layer_has_its_own(k: Any) -> None:
         passed_on(model, "d")
 
 
-@GENERATIONS
+@BY_TURNS
 def test_what_is_also_used_elsewhere_is_not_passed_on(k: Any) -> None:
     layers = k.layers
 
@@ -85,7 +83,7 @@ def test_what_is_also_used_elsewhere_is_not_passed_on(k: Any) -> None:
     assert ends(lambda maps, rectified: [maps, rectified]) == "c"
 
 
-@GENERATIONS
+@BY_TURNS
 def test_networks_of_several_inputs_and_of_signals(k: Any) -> None:
     layers = k.layers
     image = layers.Input((20, 20, 3), name="image")

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import (
     ArgumentError,
@@ -21,8 +20,8 @@ from cnnviz import (
     visualize_classes,
 )
 from cnnviz.network import Prediction
+from tests.networks import BY_TURNS
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["3", "2"])
 IMAGES = np.random.default_rng(0).random((5, 8, 8, 3), np.float32)
 
 
@@ -41,7 +40,7 @@ def model_of(network: Any, **options: Any) -> ImageModel:
     return load_model(network, encoding="signed", **options)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(
     ("units", "activation", "kind"),
     [
@@ -67,7 +66,7 @@ def test_outputs_are_those_of_encoded_images(
         np.testing.assert_array_equal(found.probabilities, found.values)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_one_unit_makes_two_classes(k: Any) -> None:
     network = classifier(k, 1, "sigmoid")
     expected = network.predict(2 * IMAGES - 1, verbose=0)
@@ -98,7 +97,7 @@ def test_logarithms_come_back_as_they_are_and_as_probabilities() -> None:
     np.testing.assert_allclose(found.probabilities, np.exp(expected), rtol=1e-5)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("has_positions", [False, True])
 def test_of_an_image_for_which_the_network_returns_nan_nothing_is_predicted(
     k: Any, has_positions: bool
@@ -127,7 +126,7 @@ def test_of_an_image_for_which_the_network_returns_nan_nothing_is_predicted(
         explain(model, images[1:], 0, method="gradient")
 
 
-@GENERATIONS
+@BY_TURNS
 def test_batches_change_nothing(k: Any) -> None:
     whole = model_of(classifier(k, 4, "softmax")).predict(IMAGES)
     two = model_of(classifier(k, 4, "softmax")).predict(IMAGES, batch_size=2)
@@ -137,7 +136,7 @@ def test_batches_change_nothing(k: Any) -> None:
         assert other.outputs.shape == whole.outputs.shape
 
 
-@GENERATIONS
+@BY_TURNS
 def test_the_head_that_is_asked_for(k: Any) -> None:
     inputs = k.layers.Input((8, 8, 3))
     pooled = k.layers.GlobalAveragePooling2D()(inputs)
@@ -215,7 +214,7 @@ def test_the_verdict_is_the_likeliest_class_of_a_classifier_alone(
         assert found.verdict(i) == f"taken for {name}: {100 * row[best]:.1f} %"
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(("units", "kind"), [(3, "softmax"), (1, "sigmoid")])
 def test_of_maps_of_classes_the_mean_is_told(k: Any, units: int, kind: str) -> None:
     inputs = k.layers.Input((8, 8, 3))
@@ -233,7 +232,7 @@ def test_of_maps_of_classes_the_mean_is_told(k: Any, units: int, kind: str) -> N
     assert found.has_positions
 
 
-@GENERATIONS
+@BY_TURNS
 def test_a_mask_without_an_axis_of_channels_is_of_two_classes(k: Any) -> None:
     layers, inputs = k.layers, k.layers.Input((8, 8, 3))
     mask = layers.Conv2D(1, 3, padding="same", activation="sigmoid")(inputs)
@@ -249,7 +248,7 @@ def test_a_mask_without_an_axis_of_channels_is_of_two_classes(k: Any) -> None:
     assert len(visualize_classes(model_of(without), steps=1).classes) == 2
 
 
-@GENERATIONS
+@BY_TURNS
 def test_images_without_an_axis_of_channels_have_such_masks_too(k: Any) -> None:
     layers, images = k.layers, np.random.default_rng(3).random((2, 8, 6), np.float32)
     network = k.Sequential(
@@ -276,7 +275,7 @@ def test_images_without_an_axis_of_channels_have_such_masks_too(k: Any) -> None:
         np.testing.assert_allclose(named.values, columns, rtol=1e-4)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_images_without_an_axis_of_channels_stand_beside_their_bars(k: Any) -> None:
     layers, images = k.layers, np.random.default_rng(3).random((2, 8, 6), np.float32)
     dense = [layers.Flatten(), layers.Dense(3, activation="softmax")]
@@ -306,7 +305,7 @@ def test_maps_of_classes_are_no_verdict() -> None:
     )
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(("steps", "units"), [(2, 1), (1, 2)])
 def test_two_steps_of_one_unit_are_positions(k: Any, steps: int, units: int) -> None:
     inputs = k.layers.Input((2 * steps, 3))

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 from PIL import Image
 
 from cnnviz import (
@@ -20,8 +19,7 @@ from cnnviz import (
 )
 from cnnviz.errors import CnnvizWarning
 from cnnviz.images import ImageSet, read_image, resize
-
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["3", "2"])
+from tests.networks import BY_TURNS
 
 
 def scaling(shape: tuple[int, ...], dtype: str = "float32") -> Any:
@@ -66,7 +64,7 @@ def test_bytes_of_networks_that_take_unit_values_are_divided() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("shape", [(12, 2), (5, 6, 7, 1)])
 def test_an_encoding_that_is_given_is_for_signals_and_volumes_too(
     k: Any, shape: tuple[int, ...]
@@ -96,7 +94,7 @@ def test_an_encoding_that_is_given_is_for_signals_and_volumes_too(
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_bytes_beside_a_picture_are_numbers(k: Any) -> None:
     picture, table = k.Input((8, 8, 3), name="picture"), k.Input((2,), name="age_sex")
     pooled = k.layers.GlobalAveragePooling2D()(k.layers.Conv2D(4, 3)(picture))
@@ -112,7 +110,7 @@ def test_bytes_beside_a_picture_are_numbers(k: Any) -> None:
     np.testing.assert_allclose(held.outputs, expected, rtol=1e-4)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_bytes_of_a_video_beside_a_picture_are_pixels(k: Any) -> None:
     picture, video = k.Input((8, 8, 3)), k.Input((4, 8, 8, 3))
     pooled = [
@@ -131,7 +129,7 @@ def test_bytes_of_a_video_beside_a_picture_are_pixels(k: Any) -> None:
     np.testing.assert_allclose(found.outputs, expected, rtol=1e-4, atol=1e-6)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_floats_that_a_network_normalizes_are_what_they_are(k: Any) -> None:
     inputs = k.Input((20, 1))
     scaled = k.layers.Normalization(mean=[120.0], variance=[1600.0])(inputs)
@@ -279,7 +277,7 @@ def test_files_and_pictures_get_the_size_of_the_network(assets: Path) -> None:
     np.testing.assert_array_equal(same[0], read_image(path, size=(24, 20)))
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("shape", [(8, None, 1), (None, 8, 1)])
 def test_files_and_pictures_get_the_one_side_that_a_network_has(
     k: Any, shape: tuple[int | None, ...], tmp_path: Path
@@ -369,7 +367,7 @@ def test_one_image_gets_the_channels_of_the_network() -> None:
         color.prepare_one(np.stack([image] * 2), "photo")
 
 
-@GENERATIONS
+@BY_TURNS
 def test_numbers_of_words_are_no_pixels(k: Any) -> None:
     words = k.Input((6,), dtype="int32")
     found = k.layers.Embedding(9, 4, name="words")(words)
@@ -406,7 +404,7 @@ def test_raw_values_are_those_of_the_array_in_memory_and_in_a_file(
             np.testing.assert_array_equal(model.prepare_one(one), values[0])
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
 def test_pictures_of_raw_values_hold_numbers_and_other_arrays_come_with_a_warning(
     k: Any, broken: float

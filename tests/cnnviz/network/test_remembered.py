@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 import cnnviz
 from cnnviz.images import read_image
@@ -17,8 +16,8 @@ from cnnviz.network.photographs import patterns
 from cnnviz.network.trials import Trial
 from cnnviz.network.ways import Way
 from cnnviz.tracing.keras_generations import input_specs
+from tests.networks import BY_TURNS
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
 SIDE = 64
 
 
@@ -97,7 +96,7 @@ def transfer(
     return network
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("source", ["efficientnet_lite0", "vgg16_block4"])
 @pytest.mark.parametrize("name", ["unit", "signed", "bytes", "torch"])
 def test_dead_filters_say_nothing(
@@ -113,7 +112,7 @@ def test_dead_filters_say_nothing(
     assert found.reason == "the statistics remembered by bn match it"
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(
     ("mean", "variance", "channels", "expected"),
     [
@@ -172,7 +171,7 @@ def test_running_statistics_of_dark_bytes_are_of_bytes() -> None:
     assert detected(network).name == "bytes"
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("scale", [1, 1 / 255, -1])
 def test_a_normalization_of_dark_bytes_is_one_of_bytes(
     k: Any, scale: float, photographs: np.ndarray
@@ -195,7 +194,7 @@ def test_a_normalization_of_values_around_0_is_one_of_differences(
     assert detected(network).name == "caffe"
 
 
-@GENERATIONS
+@BY_TURNS
 def test_a_normalization_behind_a_rescaling_remembers_what_it_sees(k: Any) -> None:
     network = k.Sequential(
         [
@@ -246,7 +245,7 @@ FRONTS = {
 }
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("front", FRONTS.values(), ids=FRONTS)
 def test_kernels_that_a_short_training_has_moved_tell_nothing(
     k: Any, front: Callable[[Any], list[Any]], assets: Path
@@ -331,7 +330,7 @@ def test_flat_networks_are_told_for_what_they_were_made(
     )
 
 
-@GENERATIONS
+@BY_TURNS
 def test_training_a_live_network_is_noticed(
     k: Any, photographs: np.ndarray, kernels: dict[str, np.ndarray]
 ) -> None:
@@ -344,7 +343,7 @@ def test_training_a_live_network_is_noticed(
     assert as_model(network).encode.name == "bytes"
 
 
-@GENERATIONS
+@BY_TURNS
 def test_preprocessing_is_read_where_inputs_are_no_color_pictures(k: Any) -> None:
     for shape, layers in (
         ((28, 28), [k.layers.Reshape((28, 28, 1)), k.layers.Conv2D(2, 3)]),
@@ -410,7 +409,7 @@ def test_what_is_made_of_pixels_together_rules_nothing_out(
     assert detected(network).name == expected
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(("pooled", "side"), [(True, 512), (False, 600)])
 def test_large_pictures_are_tried_in_a_smaller_size_where_that_can_be(
     k: Any, pooled: bool, side: int, photographs: np.ndarray

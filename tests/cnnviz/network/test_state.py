@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import (
     ModelError,
@@ -16,8 +15,8 @@ from cnnviz import (
     visualize_classes,
     visualize_filters,
 )
+from tests.networks import GENERATIONS
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGE = np.random.default_rng(0).random((1, 8, 8, 3), np.float32)
 
 

@@ -5,11 +5,13 @@ from typing import Any
 
 import keras
 import pytest
-import tf_keras
 
 from cnnviz import LayerError, load_model
 from cnnviz.network import pointwise_layers, sized, suggest_layer
-from tests.networks import sequential
+from tests.networks import (
+    BY_TURNS,
+    sequential,
+)
 
 
 def test_the_last_convolution_with_positions(assets: Path) -> None:
@@ -51,7 +53,7 @@ def test_a_network_of_any_size_and_one_without_maps() -> None:
         suggest_layer(load_model(dense, encoding="unit"))
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras])
+@BY_TURNS
 def test_positions_are_those_in_the_images_at_hand(k: Any) -> None:
     def network(side: int | None) -> Any:
         convolutions = [
@@ -71,7 +73,7 @@ def test_a_network_of_signals_of_any_length() -> None:
     assert suggest_layer(load_model(network, encoding="raw")) == "conv"
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras])
+@BY_TURNS
 @pytest.mark.parametrize("size", [20, None])
 def test_what_was_pooled_away_are_no_positions(k: Any, size: int | None) -> None:
     layers = k.layers

@@ -5,17 +5,19 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import tf_keras
 
 from cnnviz import ImageError, load_model
 from cnnviz.ascent import Run
 from cnnviz.network import native_shape, sized, survey_layers
 from cnnviz.network.survey import field_at
 from cnnviz.synthesis import optimize_classes, optimize_filters
-from tests.networks import hourglass
+from tests.networks import (
+    BY_TURNS,
+    hourglass,
+)
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras])
+@BY_TURNS
 def test_the_size_that_is_asked_for_decides(k: Any) -> None:
     model = load_model(hourglass(k), encoding="unit")
     with pytest.raises(ImageError, match="cannot take an input of 224x224x3"):
@@ -34,7 +36,7 @@ def test_the_size_that_is_asked_for_decides(k: Any) -> None:
     assert np.asarray(images).shape == (1, 64, 64, 3)
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras])
+@BY_TURNS
 def test_images_are_as_large_as_a_mask_that_is_held(k: Any) -> None:
     photo = k.layers.Input((None, None, 3), name="photo")
     mask = k.layers.Input((None, None, 1), name="mask")

@@ -4,17 +4,17 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import CnnvizWarning, activations, deconvnet, explain, load_model
 from cnnviz.network import ImageModel
-from tests.networks import randomized
+from tests.networks import (
+    BY_TURNS,
+    randomized,
+)
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 ALONE = pytest.mark.filterwarnings(
     "ignore:'.*' computes with all images:cnnviz.CnnvizWarning"
 )
@@ -84,7 +84,7 @@ def one_by_one(function: Callable[[np.ndarray], Any]) -> np.ndarray:
 
 
 @ALONE
-@GENERATIONS
+@BY_TURNS
 @WAYS
 def test_each_image_counts_alone(
     k: ModuleType, make: Callable[[ModuleType], Any]
@@ -140,7 +140,7 @@ def of_three(k: ModuleType) -> Any:
     return randomized(k.Model(image, k.layers.Dense(3)(k.layers.Flatten()(x))))
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("build", [of_python, of_three])
 def test_so_it_does_in_a_batch_of_a_known_size(
     k: ModuleType, build: Callable[[ModuleType], Any]
@@ -169,7 +169,7 @@ def test_so_it_does_in_a_batch_of_a_known_size(
 
 
 @ALONE
-@GENERATIONS
+@BY_TURNS
 def test_the_gradient_of_copies_is_that_of_their_image(k: ModuleType) -> None:
     made = of_three(k)
     image = tf.constant(IMAGES[2:])
@@ -181,7 +181,7 @@ def test_the_gradient_of_copies_is_that_of_their_image(k: ModuleType) -> None:
     np.testing.assert_allclose(found.raw[0, 0], expected, rtol=1e-4, atol=1e-6)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_images_of_a_known_number_that_do_not_meet_stay_together(
     k: ModuleType,
 ) -> None:
@@ -198,7 +198,7 @@ def test_images_of_a_known_number_that_do_not_meet_stay_together(
 
 
 @ALONE
-@GENERATIONS
+@BY_TURNS
 def test_images_of_a_method_count_alone(k: ModuleType) -> None:
     made = network(k, spread)
     model, image = load_model(made, encoding="unit"), IMAGES[2]
@@ -213,7 +213,7 @@ def test_images_of_a_method_count_alone(k: ModuleType) -> None:
             np.testing.assert_allclose(found.raw[0, 0, row, column], lost, atol=1e-5)
 
 
-@GENERATIONS
+@BY_TURNS
 def test_a_warning_tells(k: ModuleType) -> None:
     model: ImageModel = load_model(network(k, spread), encoding="unit")
     with pytest.warns(CnnvizWarning, match="it is shown one image at a time"):
@@ -221,7 +221,7 @@ def test_a_warning_tells(k: ModuleType) -> None:
 
 
 @ALONE
-@GENERATIONS
+@BY_TURNS
 def test_what_is_taken_off_all_images_tells_no_encoding(k: ModuleType) -> None:
     class Centered(k.layers.Layer):  # type: ignore[name-defined]
         def call(self, x: Any) -> Any:

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import load_model
 from cnnviz.network import observe
 from cnnviz.objectives import statistics_distance
+from tests.networks import BY_TURNS
 
 RNG = np.random.default_rng(3)
 KERNEL = RNG.standard_normal((3, 3, 2, 4)).astype("f")
@@ -120,7 +120,7 @@ def test_maps_of_parts_of_an_image_are_left_out() -> None:
     assert [term.layers for term in distance.terms] == [(whole.name,)]
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras])
+@BY_TURNS
 def test_statistics_of_another_axis_than_channels_are_left_out(k: Any) -> None:
     image = k.Input((6, 6, 6))
     rows, first, last = (k.layers.BatchNormalization(axis=a) for a in (2, 1, -1))
@@ -132,7 +132,7 @@ def test_statistics_of_another_axis_than_channels_are_left_out(k: Any) -> None:
     assert distance.layers == (last.name,)
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras])
+@BY_TURNS
 @pytest.mark.parametrize("first", [False, True])
 def test_normalizations_along_the_channels_of_another_layout_are_left_out(
     k: Any, first: bool

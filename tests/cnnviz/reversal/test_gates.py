@@ -14,6 +14,7 @@ from cnnviz import LayerError, load_model
 from cnnviz.attribution import Rule, deconvnet
 from tests import reference as twin
 from tests.networks import (
+    BY_TURNS,
     close,
     pulled,
     randomized,
@@ -23,8 +24,6 @@ from tests.networks import (
 )
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
-
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 
 
 def _tiled(scales: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -63,7 +62,7 @@ class TestPreprocessing:
             *norm(),
         ]
 
-    @GENERATIONS
+    @BY_TURNS
     @pytest.mark.parametrize("rule", ["deconvnet", "gradient"])
     @pytest.mark.parametrize(
         "way", ["permuted", "batch normalization", "columns", "an axis", "patches"]
@@ -235,7 +234,7 @@ def test_a_clipped_image_is_no_gate() -> None:
     close(found, np.maximum(r * np.tanh(x @ MIXER), 0))
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("name", ["tanh", "softsign"])
 def test_what_an_activation_takes_off_is_passed(k: Any, name: str) -> None:
     layers = k.layers
@@ -254,7 +253,7 @@ def test_what_an_activation_takes_off_is_passed(k: Any, name: str) -> None:
 
 
 class TestGates:
-    @GENERATIONS
+    @BY_TURNS
     @pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid", "mobilenet"])
     def test_squeeze_and_excitation(self, k: ModuleType, gate: str) -> None:
         layers = k.layers
@@ -285,7 +284,7 @@ class TestGates:
             seed = twin.strongest(maps, int(channel))
             close(found.images[0, channel], twin.reconstructed(steps, image, seed))
 
-    @GENERATIONS
+    @BY_TURNS
     def test_boxes_of_the_image(self, k: ModuleType) -> None:
         class Cropped(k.layers.Layer):  # type: ignore[name-defined]
             is_stopped = False
@@ -310,7 +309,7 @@ class TestGates:
         assert expected.images.any()
         close(found.images, expected.images)
 
-    @GENERATIONS
+    @BY_TURNS
     def test_heads_are_entered_at_the_logit(self, k: ModuleType) -> None:
         def network(activation: str | None, layer: bool = False) -> Any:
             layers = k.layers
@@ -345,7 +344,7 @@ class TestGates:
         assert np.abs(found.images).max() > 0
         assert any("held constant: attention" in note for note in found.notes)
 
-    @GENERATIONS
+    @BY_TURNS
     @pytest.mark.parametrize("epsilon", [1e-6, 1e-3])
     def test_layer_normalisation_holds_the_deviation(
         self, k: ModuleType, epsilon: float

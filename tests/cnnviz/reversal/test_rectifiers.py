@@ -12,11 +12,16 @@ import tf_keras
 
 from cnnviz import LayerError
 from cnnviz.attribution import Rule, deconvnet
-from tests.networks import close, pulled, randomized, raw, sequential
+from tests.networks import (
+    BY_TURNS,
+    close,
+    pulled,
+    randomized,
+    raw,
+    sequential,
+)
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
-
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 
 
 def rectified_by(k: ModuleType, activation: Any) -> Any:
@@ -202,7 +207,7 @@ class TestActivations:
     def test_rectifiers_of_keras_2(self, name: str) -> None:
         close(self.ratio(rectified_by(tf_keras, name)), [2, 3, 0])
 
-    @GENERATIONS
+    @BY_TURNS
     def test_activation_layers(self, k: ModuleType) -> None:
         layers = [
             k.layers.ReLU(),
@@ -222,7 +227,7 @@ class TestActivations:
         for layer in layers:
             close(self.ratio(rectified_by(k, layer)), [2, 3, 0])
 
-    @GENERATIONS
+    @BY_TURNS
     def test_hard_swish_of_layers(self, k: ModuleType) -> None:
         # How MobileNetV3 writes it; the ReLU(6) inside is a gate.
         layers = k.layers

@@ -7,16 +7,21 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import LayerError
 from cnnviz.attribution import deconvnet
 from tests import reference as twin
-from tests.networks import close, plane, pulled, raw, seeded, sequential
+from tests.networks import (
+    BY_TURNS,
+    close,
+    plane,
+    pulled,
+    raw,
+    seeded,
+    sequential,
+)
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
-
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 
 
 class TestSwitches:
@@ -27,7 +32,7 @@ class TestSwitches:
         found = deconvnet(raw(network), np.ones((2, 2, 1), "f"), "p")
         close(plane(found), [[1, 0], [0, 0]])
 
-    @GENERATIONS
+    @BY_TURNS
     @pytest.mark.parametrize("padding", ["valid", "same"])
     @pytest.mark.parametrize("strides", [1, 2, 3])
     def test_in_three_dimensions(
@@ -59,7 +64,7 @@ class TestSwitches:
             expected[(0, *at, place[3])] += seed[(0, *place)]
         close(seeded(network, image[0], seed[0]), expected[0])
 
-    @GENERATIONS
+    @BY_TURNS
     def test_whole_numbers_have_none(self, k: ModuleType) -> None:
         class Pool(k.layers.Layer):  # type: ignore[name-defined]
             def call(self, x: Any) -> Any:
@@ -75,7 +80,7 @@ class TestSwitches:
         with pytest.raises(LayerError, match="pools along axes that are computed"):
             pulled(lambda x: tf.reduce_max(x, axis), np.ones((1, 2, 2, 1)), np.ones(1))
 
-    @GENERATIONS
+    @BY_TURNS
     def test_global(self, k: ModuleType) -> None:
         network = sequential(k, (2, 2, 2), k.layers.GlobalMaxPooling2D(name="p"))
         image = np.array([[[1, 0], [3, 2]], [[3, 2], [3, 1]]], np.float32)

@@ -10,16 +10,20 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import LayerError
 from cnnviz.attribution import Rule, deconvnet
 from tests import reference as twin
-from tests.networks import close, randomized, raw, sequential
+from tests.networks import (
+    BY_TURNS,
+    close,
+    randomized,
+    raw,
+    sequential,
+)
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 RULES = get_args(Rule)
 
 
@@ -158,7 +162,7 @@ class TestEveryWayToWriteIt:
                 "flatten",
             )
 
-    @GENERATIONS
+    @BY_TURNS
     def test_layers_nesting_and_sharing(self, k: ModuleType) -> None:
         weights, expected = self.expected()
         layers = k.layers
@@ -201,7 +205,7 @@ class TestEveryWayToWriteIt:
             found = deconvnet(raw(outer), self.image, "served", rule=rule)
             close(found.images, expected[rule], rtol=1e-6)
 
-    @GENERATIONS
+    @BY_TURNS
     def test_a_shared_layer(self, k: ModuleType) -> None:
         x = inputs = k.layers.Input((9, 9, 2))
         conv = k.layers.Conv2D(2, 3, activation="relu", name="conv")

@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import ImageModel, LayerError, activations, load_model
 from cnnviz.ascent import Motion, Pixels, Run
@@ -15,6 +14,7 @@ from cnnviz.synthesis import (
     optimize_filters,
     visualize_filters,
 )
+from tests.networks import BY_TURNS
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_early_layers_have_small_canvases(imagenet: ImageModel) -> None:
     assert side("block3_dw_relu", size=50) == 50
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras])
+@BY_TURNS
 @pytest.mark.parametrize(
     ("kind", "shape"),
     [

@@ -28,6 +28,7 @@ from cnnviz.synthesis import (
     optimize_filters,
     optimize_style,
 )
+from tests.networks import BY_TURNS
 
 layers = keras.layers
 
@@ -68,7 +69,7 @@ def never_called(k: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "tf_keras"])
+@BY_TURNS
 @pytest.mark.parametrize(
     "draw",
     [
@@ -88,7 +89,7 @@ def test_a_network_is_not_built_for_an_image_that_is_made_up(k: Any, draw: Any) 
     assert model(np.zeros((1, 9, 9, 1), np.float32)).shape == (1, 2)
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "tf_keras"])
+@BY_TURNS
 def test_what_is_put_together_of_networks_that_know_their_inputs_is_built(
     k: Any,
 ) -> None:
@@ -100,7 +101,7 @@ def test_what_is_put_together_of_networks_that_know_their_inputs_is_built(
     assert visualize_classes(model, [0], steps=1, size=16).shape == (1, 16, 16, 3)
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "tf_keras"])
+@BY_TURNS
 @pytest.mark.parametrize(
     "draw",
     [
@@ -157,7 +158,7 @@ def test_filters_with_a_ceiling_that_nothing_wakes_are_gray() -> None:
     assert found.activations[0] == 0
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+@BY_TURNS
 @pytest.mark.parametrize("most", [1.0, 6.0])
 def test_units_at_their_largest_value_are_not_dead(k: Any, most: float) -> None:
     capped = k.Sequential(

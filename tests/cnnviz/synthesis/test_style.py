@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import (
     ArgumentError,
@@ -31,7 +30,10 @@ from cnnviz.synthesis import (
 from cnnviz.synthesis.scales import carry, scale_sizes
 from cnnviz.synthesis.style_layers import MeasuredLayers
 from cnnviz.tracing import traces
-from tests.networks import hourglass
+from tests.networks import (
+    BY_TURNS,
+    hourglass,
+)
 from tests.reference import gram
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -153,7 +155,7 @@ def test_losses_are_distances_in_units_of_the_content(
     np.testing.assert_array_equal(found.frames[-1], found.image)
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+@BY_TURNS
 @pytest.mark.parametrize("name", ["VGG16", "VGG19"])
 def test_vgg_is_measured_where_gatys_measured(k: Any, name: str) -> None:
     network = getattr(k.applications, name)(weights=None, classes=2)
@@ -223,7 +225,7 @@ def test_residual_networks_are_told_by_their_additions(
     assert not add_up(digits, "conv3")
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras])
+@BY_TURNS
 @pytest.mark.parametrize(
     "kind", ["prelu", "gelu", "mish", "layer", "group", "batch", "residual", "dense"]
 )
@@ -284,7 +286,7 @@ def test_canvases_larger_than_the_network(
     assert len(found.style_losses) == len(found.content_losses) == 6
 
 
-@pytest.mark.parametrize("k", [keras, tf_keras])
+@BY_TURNS
 def test_sizes_that_the_layers_do_not_take_are_left_out(k: Any) -> None:
     model = load_model(hourglass(k), encoding="unit")
     image, style = np.random.default_rng(0).random((2, 128, 128, 3), np.float32)

@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
-import tf_keras
 
 from cnnviz import (
     activations,
@@ -14,8 +12,7 @@ from cnnviz import (
     load_model,
 )
 from cnnviz.tracing import call_name
-
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+from tests.networks import GENERATIONS
 
 
 @GENERATIONS

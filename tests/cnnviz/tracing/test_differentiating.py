@@ -8,15 +8,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 import cnnviz
 from cnnviz import ImageModel, LayerError, load_model
 from cnnviz.ascent import STILL, Pixels, Run, maximize
 from cnnviz.objectives import channel
-from tests.networks import randomized
+from tests.networks import (
+    GENERATIONS,
+    randomized,
+)
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["3", "2"])
 IMAGE = np.random.default_rng(0).random((20, 20, 3), np.float32)
 
 

@@ -12,7 +12,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import (
     ImageError,
@@ -31,8 +30,8 @@ from cnnviz import (
 )
 from cnnviz.graph.devices import all_memory
 from cnnviz.tracing.failures import OutOfMemoryError, runtime_error
+from tests.networks import GENERATIONS
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGE = np.full((16, 16, 3), 0.5, np.float32)
 IMAGE[::2] = 0.2
 

@@ -15,10 +15,10 @@ from cnnviz import activations, load_model
 from cnnviz.tracing.fingerprints import Fingerprint, UsersFunction
 from cnnviz.tracing.keras_generations import everything
 from cnnviz.tracing.traces import _CACHE
+from tests.networks import GENERATIONS
 
 pytestmark = pytest.mark.versions
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGES = np.random.default_rng(0).random((3, 12, 10, 3), np.float32)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import tf_keras
 
 from cnnviz.attribution import deconvnet, explain
 from cnnviz.errors import CnnvizWarning, ModelError
@@ -14,8 +13,7 @@ from cnnviz.loading import load_model
 from cnnviz.network import activations
 from cnnviz.synthesis import visualize_filters
 from cnnviz.tracing.health import layers_not_finite
-
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
+from tests.networks import GENERATIONS
 
 
 def network(k: Any, broken: float | None) -> Any:

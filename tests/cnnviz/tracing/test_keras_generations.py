@@ -13,9 +13,9 @@ import tf_keras
 from cnnviz import activations, list_layers, load_model
 from cnnviz.tracing.averaging import averaged_pooling
 from cnnviz.tracing.keras_generations import input_specs, packed
+from tests.networks import GENERATIONS
 
 pytestmark = pytest.mark.versions
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 A, B = np.random.default_rng(0).random((2, 2, 8, 8, 1), np.float32)
 
 

@@ -8,8 +8,7 @@ import tf_keras
 
 from cnnviz.errors import LayerError
 from cnnviz.tracing import Selected, addresses, call_name, select, without_call
-
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
+from tests.networks import GENERATIONS
 
 
 def names(chosen: list[Selected]) -> list[str]:

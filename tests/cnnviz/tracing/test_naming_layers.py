@@ -6,7 +6,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import tf_keras
 
 from cnnviz import (
     ArgumentError,
@@ -26,8 +25,8 @@ from cnnviz.attribution import compare_rules
 from cnnviz.studies import find_exemplars
 from cnnviz.synthesis import StyleLayers, optimize_style
 from cnnviz.tracing import select
+from tests.networks import GENERATIONS
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 PHOTO = np.random.default_rng(0).random((16, 16, 3), np.float32)
 
 

@@ -2,15 +2,12 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
-import tf_keras
 
 from cnnviz.tracing import ordering
 from cnnviz.tracing.ordering import in_order
-
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
+from tests.networks import GENERATIONS
 
 
 def paths(network: Any) -> list[str]:

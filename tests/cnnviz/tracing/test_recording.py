@@ -15,10 +15,13 @@ from cnnviz import ImageError, LayerError, ModelError, activations, deconvnet
 from cnnviz.tracing import record, recording, select
 from cnnviz.tracing.averaging import GAIN, averaged_pooling
 from cnnviz.tracing.recording import patched
-from tests.networks import counting_layer, two_convolutions
+from tests.networks import (
+    GENERATIONS,
+    counting_layer,
+    two_convolutions,
+)
 
 pytestmark = pytest.mark.versions
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 ALONE = pytest.mark.filterwarnings(
     "ignore:'.*' computes with all images:cnnviz.CnnvizWarning"
 )

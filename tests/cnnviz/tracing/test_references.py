@@ -11,17 +11,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import activations
 from cnnviz.tracing import references
 from cnnviz.tracing.fingerprints import Fingerprint
 from cnnviz.tracing.keras_generations import everything
 from cnnviz.tracing.references import contents, is_followed
+from tests.networks import GENERATIONS
 
 pytestmark = pytest.mark.versions
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGES = np.random.default_rng(0).random((2, 3, 4, 1), np.float32)
 FACTOR = [1.0]  # of a notebook
 

@@ -8,15 +8,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from cnnviz import activations
 from cnnviz.tracing import traces
-from tests.networks import counting_layer, two_convolutions
+from tests.networks import (
+    GENERATIONS,
+    counting_layer,
+    two_convolutions,
+)
 
 pytestmark = pytest.mark.versions
 
-GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGES = np.random.default_rng(0).random((3, 12, 10, 3), np.float32)
 
 
