@@ -165,6 +165,7 @@ def test_a_layer_without_a_gradient_is_told() -> None:
         deconvnet(network, image, "rounded", rule="gradient")
 
 
+@pytest.mark.slow
 def test_they_hardly_depend_on_the_class_nor_on_the_head(assets: Path) -> None:
     model = load_model(assets / "efficientnet_lite0.keras")
     photo = read_image(assets / "photos" / "food_citrus.jpg", size=(96, 96))

@@ -173,7 +173,12 @@ def convolved(policy: str, *, first: bool, axes: int) -> Any:
 
 @pytest.mark.parametrize(
     ("policy", "axes"),
-    [("mixed_float16", 2), ("float64", 2), ("float32", 3), ("mixed_float16", 3)],
+    [
+        ("mixed_float16", 2),
+        ("float32", 3),
+        pytest.param("float64", 2, marks=pytest.mark.slow),
+        pytest.param("mixed_float16", 3, marks=pytest.mark.slow),
+    ],
 )
 def test_channels_first_in_any_precision(policy: str, axes: int) -> None:
     images = np.random.default_rng(0).random((2, *(9, 8, 7)[:axes], 4), np.float32)
