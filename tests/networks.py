@@ -18,8 +18,8 @@ from cnnviz.reversal.way_back import Reversal
 NAMES = ["keras3", "keras2"]
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=NAMES)
 
-# For what is told from the graph of a network, which both build alike: each test runs
-# with one of them, and what it says with the other is slow.
+# For what is told from the graph of a network, whichever of them built it: each test
+# runs with one, and with the other it is slow.
 BY_TURNS = pytest.mark.parametrize(
     "k",
     [pytest.param(k, marks=pytest.mark.by_turns) for k in (keras, tf_keras)],
