@@ -69,14 +69,14 @@ def filter_sheet(
         reached + where * (result.feature != result.layer),
     ]
     if natural is not None:
-        result_of("natural", natural, "find_exemplars", "images")
+        result_of("natural", natural, "find_exemplars", "numbers")
         facts.append("the natural images that excite it most")
         facts += _unexcited(natural)
     silent = (result.activations == 0) & (not result.negative)
     states = _states(ascent, result.activations, silent)
-    facts += [*_failed(ascent, states), *averaged(ascent.images)]
+    facts += [*_failed(ascent, states), *averaged(result.images)]
     labels = [f"{n}: {state}" for n, state in zip(result.channels, states, strict=True)]
-    tiles, marked, columns = displayable(ascent.images), ascent.dead, None
+    tiles, marked, columns = displayable(result.images), ascent.dead, None
     if natural is not None:
         if natural.layer not in (result.layer, result.feature):
             raise ArgumentError(
@@ -344,8 +344,8 @@ def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
         facts.append("each raised against the other outputs")
     if result.ascent.dead.any():
         facts.append("hatched: no gradient reached the image")
-    facts += averaged(result.ascent.images)
-    tiles = displayable(result.ascent.images)
+    facts += averaged(result.images)
+    tiles = displayable(result.images)
     return grid(
         leveled(tiles),
         labels=labels,

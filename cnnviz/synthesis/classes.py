@@ -48,7 +48,7 @@ class ClassImages(ArrayResult):
         classes: The numbers of the classes, `(k,)`.
         names: Their names, or numbers where the network's labels are unknown.
         head: The output that tells them apart.
-        ascent: The images, `ascent.images` `(k, h, w, c)`, and how they were made.
+        ascent: How the images were made.
         probabilities: What the network gives each image for its class, `(k,)`; the
             value of the output where it has neither softmax nor sigmoid.
     """
@@ -72,11 +72,16 @@ class ClassImages(ArrayResult):
             return np.ones(len(self.classes), bool)
         return np.asarray(self.probabilities >= 0.5)
 
-    def _array(self) -> np.ndarray:
+    @property
+    def images(self) -> np.ndarray:
+        """The images, `(k, h, w, c)`."""
         return self.ascent.images
 
+    def _array(self) -> np.ndarray:
+        return self.images
+
     def __repr__(self) -> str:
-        count, *shape = self.ascent.images.shape
+        count, *shape = self.images.shape
         names = ", ".join(self.names[:3]) + ", ..." * (count > 3)
         return f"ClassImages({names}: {count} of {shape_text(shape)})"
 

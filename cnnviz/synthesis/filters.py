@@ -46,8 +46,8 @@ class FilterImages(ArrayResult):
             `feature`, for its own image, `(k,)`. For images of what filters dislike the
             mean that was minimized: of the values before a rectifier that cuts them
             off.
-        ascent: The images, `ascent.images` `(k, h, w, c)`, which of them could not be
-            made, `ascent.dead`, and how they were made.
+        ascent: How the images were made, and which of them could not be,
+            `ascent.dead`.
         negative: Whether the images are what the filters dislike.
     """
 
@@ -75,11 +75,16 @@ class FilterImages(ArrayResult):
             ascent=self.ascent.take(order),
         )
 
-    def _array(self) -> np.ndarray:
+    @property
+    def images(self) -> np.ndarray:
+        """The images, `(k, h, w, c)`."""
         return self.ascent.images
 
+    def _array(self) -> np.ndarray:
+        return self.images
+
     def __repr__(self) -> str:
-        count, *shape = self.ascent.images.shape
+        count, *shape = self.images.shape
         what = "disliked by" if self.negative else "of"
         return (
             f"FilterImages({self.layer}: images {what} {counted(count, 'channel')}, "

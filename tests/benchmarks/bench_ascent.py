@@ -162,7 +162,7 @@ def reach(
         took = time.perf_counter()
         found = optimize_filters(model, layer, channels, run=Run(steps=128))
         took = time.perf_counter() - took
-        images = found.ascent.images
+        images = found.images
         size = images.shape[1:3]
         draws = motion.draw(np.random.default_rng(1), 16, size, size)
         moved = []
@@ -191,7 +191,7 @@ def early() -> None:
     layer, channels = "block2_expand_relu", list(goals)
     model = load_model(ASSETS / "efficientnet_lite0.keras")
     found = optimize_filters(model, layer, channels, size=224, run=Run(steps=128))
-    images = found.ascent.images
+    images = found.images
     motion, size = Motion(0.04, scale=0.05, rotate=5, fill="wrap"), (224, 224)
     moved = []
     for draw in motion.draw(np.random.default_rng(1), 16, size, size):

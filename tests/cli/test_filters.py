@@ -97,7 +97,7 @@ def test_what_is_asked_for_is_drawn(mnist: Path, tmp_path: Path) -> None:
         run=Run(steps=4, seed=5, batch_size=1, precision="float32"),
     )
     assert path.name == "mnist_cnn--conv2--7,3--filters-negative.png"
-    assert found.ascent.images.shape == (2, 20, 24, 1)
+    assert found.images.shape == (2, 20, 24, 1)
     sheet = filter_sheet(found, title="conv2  \u00b7  mnist_cnn")
     np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
 
@@ -154,8 +154,8 @@ def test_the_strongest_come_first(mnist: Path, tmp_path: Path) -> None:
     sheet = filter_sheet(found.strongest_first(), title="conv2  \u00b7  mnist_cnn")
     np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
     assert found.strongest_first().channels.tolist() == first
-    for number, image in zip(first, found.strongest_first().ascent.images, strict=True):
-        np.testing.assert_array_equal(image, found.ascent.images[number])
+    for number, image in zip(first, found.strongest_first().images, strict=True):
+        np.testing.assert_array_equal(image, found.images[number])
 
 
 def test_exemplars_stand_beside(mnist: Path, assets: Path, tmp_path: Path) -> None:
@@ -378,7 +378,7 @@ def test_raw_values_are_drawn_where_the_data_are(tmp_path: Path) -> None:
         "conv",
         run=Run(steps=8),
     )
-    assert -80 <= found.ascent.images.min() and found.ascent.images.max() <= -30
+    assert -80 <= found.images.min() and found.images.max() <= -30
     title = "conv  \u00b7  decibels"
     expected = np.asarray(filter_sheet(found, title=title))
     np.testing.assert_array_equal(pixels(sheet), expected)

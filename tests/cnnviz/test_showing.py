@@ -76,10 +76,10 @@ def test_every_result_shows_itself(
     ("name", "main"),
     [
         ("ChannelAttribution", lambda r: r.values),
-        ("ClassImages", lambda r: r.ascent.images),
+        ("ClassImages", lambda r: r.images),
         ("Dream", lambda r: r.image),
         ("Explanation", lambda r: r.maps),
-        ("FilterImages", lambda r: r.ascent.images),
+        ("FilterImages", lambda r: r.images),
         ("Kernels", lambda r: r.weights),
         ("Predictions", lambda r: r.probabilities),
         ("Projections", lambda r: r.images),
@@ -263,7 +263,7 @@ def test_grids_take_results(model: ImageModel, digits: np.ndarray) -> None:
     maps = evidence.maps.reshape(4, 28, 28, 1)
     same(evidence, cnnviz.signed_stretch(maps, axis=(1, 2)))
     found = cnnviz.visualize_filters(model, "conv2", [1, 5], steps=2)
-    same(found, found.ascent.images)
+    same(found, found.images)
     seen = cnnviz.activations(model, digits, ["conv1"])
     channels = seen["conv1"].transpose(0, 3, 1, 2).reshape(48, 28, 28)
     same(seen, cnnviz.stretch(channels, axis=(1, 2)))

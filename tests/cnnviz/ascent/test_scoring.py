@@ -106,11 +106,11 @@ def test_filters_have_the_activations_of_their_images(
         easily_spoiled(ceiling), "dim", negative=negative, size=48, run=RUN
     )
     gray = found.ascent.dead
-    np.testing.assert_array_equal(found.ascent.images[gray], 0.5)
+    np.testing.assert_array_equal(found.images[gray], 0.5)
     if negative:  # in front of the rectifier
         np.testing.assert_array_equal(found.activations, -found.ascent.scores)
         return
-    expected = np.diag(computed(found.ascent.images))
+    expected = np.diag(computed(found.images))
     np.testing.assert_allclose(found.activations, expected, atol=1e-6)
     if ceiling is None:
         assert gray.tolist() == [False, True]

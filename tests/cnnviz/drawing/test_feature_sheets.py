@@ -66,7 +66,7 @@ def test_what_ascent_found_shows_itself() -> None:
 def test_filters_are_labeled_with_what_they_reached() -> None:
     found = filters()
     expected = grid(
-        found.ascent.images,
+        found.images,
         labels=["4: 1.23", "9: not excited", "2: 56.7"],
         title="block/conv",
         subtitle="3 channels \u00b7 what each looks for \u00b7 "
@@ -104,7 +104,7 @@ def test_a_filter_without_a_gradient_is_not_said_to_be_silent(
     if negative:
         what = f"what each dislikes most \u00b7 {BEFORE}"
     expected = grid(
-        found.ascent.images,
+        found.images,
         labels=["4: 1", "9: no gradient", "2: 2"],
         title="block/conv",
         subtitle=f"3 channels \u00b7 {what} \u00b7 1 without a usable gradient",
@@ -116,7 +116,7 @@ def test_a_filter_without_a_gradient_is_not_said_to_be_silent(
 def test_what_filters_dislike_is_called_so() -> None:
     found = filters(negative=True, ascent=ascended(3))
     expected = grid(
-        found.ascent.images,
+        found.images,
         labels=["4: 1.23", "9: 0", "2: 56.7"],
         title="mine",
         subtitle=f"3 channels \u00b7 what each dislikes most \u00b7 {BEFORE}",
@@ -232,7 +232,7 @@ def test_natural_images_stand_to_the_right_of_each_filter() -> None:
     )
     tiles, labels = [], []
     for row, name in enumerate(("4: 1.23", "9: not excited", "2: 56.7")):
-        tiles += [found.ascent.images[row], *photos.images[row]]
+        tiles += [found.images[row], *photos.images[row]]
         reached = photos.activations[row]
         always = "always " if row == 2 else ""
         states = (f"{always}{value:.3g}" if value else "silent" for value in reached)
@@ -255,8 +255,9 @@ def test_natural_images_stand_to_the_right_of_each_filter() -> None:
         filter_sheet(filters(layer="other", feature="other"), natural=photos)
     with pytest.raises(ArgumentError, match=r"of channels \[4, 9, 2\]; expected .*\[1"):
         filter_sheet(filters(channels=np.array([1, 9, 2])), natural=photos)
-    with pytest.raises(ArgumentError, match="expected what find_exemplars returns"):
-        filter_sheet(found, natural=photos.images)  # type: ignore[arg-type]
+    for wrong in (photos.images, found):
+        with pytest.raises(ArgumentError, match="expected what find_exemplars returns"):
+            filter_sheet(found, natural=wrong)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="expected what visualize_filters returns"):
         filter_sheet(photos)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="expected what visualize_classes returns"):
@@ -290,7 +291,7 @@ def test_classes_are_labeled_with_the_networks_answer(
         probabilities=np.array([0.987, 0.000654]),
     )
     expected = grid(
-        found.ascent.images,
+        found.images,
         labels=labels,
         title="classes",
         subtitle=subtitle,
@@ -329,7 +330,7 @@ def test_a_class_that_no_gradient_reaches_is_told() -> None:
         probabilities=np.array([0.63, 0.93]),
     )
     expected = grid(
-        found.ascent.images,
+        found.images,
         labels=["cat: 63 %", "dog: 93 %"],
         title="classes",
         subtitle="the network's probability for its own images \u00b7 hatched: no "
@@ -351,7 +352,7 @@ def test_outputs_that_compete_are_told(outputs: int, told: str) -> None:
         probabilities=np.array([12.5]),
     )
     expected = grid(
-        found.ascent.images,
+        found.images,
         labels=["height: 12.5"],
         title="classes",
         subtitle=f"the network's output for its own images{told}",

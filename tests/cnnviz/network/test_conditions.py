@@ -209,7 +209,7 @@ def test_the_scope_of_a_strategy_changes_nothing(k: Any) -> None:
         return [
             shown.maps,
             check_explanation(model, photo, shown, steps=2, draws=1).similarity,
-            visualize_filters(model, "maps", [0], steps=2).ascent.images,
+            visualize_filters(model, "maps", [0], steps=2).images,
             deconvnet(model, photo, "maps", [0]).images,
         ]
 
@@ -237,7 +237,7 @@ def test_numbers_may_be_checked_by_tensorflow() -> None:
             model.predict(photo).values,
             deconvnet(model, photo, "maps").images,
             explain(model, photo, method="gradient").maps,
-            visualize_filters(model, "maps", [0], steps=2).ascent.images,
+            visualize_filters(model, "maps", [0], steps=2).images,
         ]
 
     expected = results()

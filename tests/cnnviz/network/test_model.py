@@ -129,14 +129,12 @@ def test_the_image_that_is_left_is_ascended(k: Any) -> None:
     model, fixed = several(k), held(1)
     one, other = model.hold(fixed), model.hold(held(2))
     found = optimize_classes(one, run=Run(steps=12))
-    assert found.ascent.images.shape == (3, 10, 12, 3)
+    assert found.images.shape == (3, 10, 12, 3)
     given = {name: np.stack([array] * 3) for name, array in fixed.items()}
-    answers = activations(model, {"image": found.ascent.images, **given}, ["answer"])[
-        "answer"
-    ]
+    answers = activations(model, {"image": found.images, **given}, ["answer"])["answer"]
     np.testing.assert_allclose(found.probabilities, np.diag(answers), rtol=1e-4)
     # Each held value has traces of its own.
-    assert (visualize_classes(other, steps=12) != found.ascent.images).any()
+    assert (visualize_classes(other, steps=12) != found.images).any()
     assert visualize_filters(one, "conv", [0], steps=3).shape[0] == 1
 
 
@@ -259,5 +257,5 @@ def test_networks_of_flat_images_are_drawn_as_the_message_says(
     names = {"Input": k.Input, "Reshape": layers.Reshape, "height": 28, "width": 24}
     wrapped = k.Sequential([*(eval(text, names) for text in typed), network])
     found = visualize_filters(wrapped, "flat/conv", [0, 1], steps=16)
-    assert found.ascent.images.shape[-1] == 1
-    assert visualize_classes(wrapped, steps=16).ascent.images.shape == (2, 28, 24, 1)
+    assert found.images.shape[-1] == 1
+    assert visualize_classes(wrapped, steps=16).images.shape == (2, 28, 24, 1)

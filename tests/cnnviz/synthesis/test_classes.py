@@ -38,17 +38,17 @@ def test_a_second_network_recognises_the_classes(
     right = 0
     for seed in range(runs):
         found = optimize_classes(mnist, run=Run(seed=seed))
-        judged = np.asarray(judge(found.ascent.images)).argmax(1)
+        judged = np.asarray(judge(found.images)).argmax(1)
         right += int((judged == found.classes).sum())
-        own = np.asarray(mnist.network(found.ascent.images))
+        own = np.asarray(mnist.network(found.images))
         expected = own[np.arange(10), np.arange(10)]
         np.testing.assert_allclose(found.probabilities, expected, rtol=1e-4)
         # All are drawn in the middle, so that none is cut off.
-        inner = found.ascent.images[:, 1:-1, 1:-1].sum((1, 2, 3))
-        whole = found.ascent.images.sum((1, 2, 3))
+        inner = found.images[:, 1:-1, 1:-1].sum((1, 2, 3))
+        whole = found.images.sum((1, 2, 3))
         assert ((whole - inner) / (4 * 27) < 0.2).all()
         # A one is a stroke, as people draw it: neither a dot nor in a corner.
-        one = found.ascent.images[1, ..., 0]
+        one = found.images[1, ..., 0]
         assert one.mean() > np.quantile(written.mean((1, 2)), 0.1)
         rows, columns = np.nonzero(one > 0.5)
         assert np.ptp(rows) + 1 >= 0.6 * 20  # the height of what people wrote
@@ -80,7 +80,7 @@ def test_two_classes_of_one_unit_are_opposites() -> None:
     model = load_model(network, encoding="unit", labels=["dark", "light"])
     found = optimize_classes(model, run=Run(steps=64))
     assert found.names == ("dark", "light")
-    p = np.asarray(network(found.ascent.images))[:, 0]
+    p = np.asarray(network(found.images))[:, 0]
     np.testing.assert_allclose(found.probabilities, [1 - p[0], p[1]], rtol=1e-4)
     assert p[0] < p[1]
     assert visualize_classes(model, "light", steps=4).shape == (1, 12, 12, 1)
@@ -100,7 +100,7 @@ def two_heads() -> Any:
 def test_every_head_has_classes(head: str | int | None, classes: int) -> None:
     model = load_model(two_heads(), encoding="unit")
     found = optimize_classes(model, head=head, run=Run(steps=24))
-    assert found.ascent.images.shape == (classes, 10, 10, 3)
+    assert found.images.shape == (classes, 10, 10, 3)
     assert (found.ascent.scores > found.ascent.history[0]).all()
     assert found.names == tuple(str(i) for i in range(classes))
     assert ((found.probabilities > 0) & (found.probabilities <= 1)).all()
@@ -111,7 +111,7 @@ def test_the_network_is_shown_images_of_another_size_as_they_were_made(
 ) -> None:
     found = optimize_classes(mnist, [0, 3], size=(14, 28), run=Run(steps=64))
     # The digits are on black, which surrounds them.
-    seen = np.pad(found.ascent.images, ((0, 0), (7, 7), (0, 0), (0, 0)))
+    seen = np.pad(found.images, ((0, 0), (7, 7), (0, 0), (0, 0)))
     expected = mnist.predict(seen).outputs[[0, 1], [0, 3]]
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
 
@@ -152,7 +152,7 @@ def test_networks_of_faint_opinions_have_class_images_too() -> None:
     faint = keras.layers.Activation("sigmoid")(0.01 * logits)
     found = optimize_classes(load_model(keras.Model(image, faint), encoding="unit"))
     assert found.probabilities[1] > 0.5
-    assert found.ascent.images[1].std() > 0.05
+    assert found.images[1].std() > 0.05
 
 
 @pytest.mark.parametrize("shape", [(1, 40, 1), (40, 1, 3)])
@@ -203,7 +203,7 @@ def test_to_another_network_large_pictures_are_more_like_photographs(
     def distance() -> float:
         found = optimize_classes(imagenet, [388, 88], run=Run(steps=40))
         assert found.reached.all()
-        off = (features(found.ascent.images) - mean) / deviation
+        off = (features(found.images) - mean) / deviation
         return float(np.sqrt((off**2).mean()))
 
     usual = distance()

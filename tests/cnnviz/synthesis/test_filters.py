@@ -43,7 +43,7 @@ def test_filters_beat_every_digit(mnist: ImageModel, digits: np.ndarray) -> None
     assert np.median(found.activations[alive] / natural[alive]) > 2.5
     assert not (found.ascent.dead & alive).any()
     assert found.ascent.dead[natural == 0].all()
-    computed = activations(mnist, found.ascent.images, ["conv3"])["conv3"].mean((1, 2))
+    computed = activations(mnist, found.images, ["conv3"])["conv3"].mean((1, 2))
     expected = computed[np.arange(64), np.arange(64)]
     live = ~found.ascent.dead
     np.testing.assert_allclose(found.activations[live], expected[live], rtol=1e-3)
@@ -61,7 +61,7 @@ def test_filters_that_fire_for_digits_are_not_dead(
 def test_the_first_filters_see_their_kernels_phase(imagenet: ImageModel) -> None:
     # Of a stride of 2, jitter by odd steps would average stripes to gray.
     found = optimize_filters(imagenet, "stem_relu", [0, 5, 15], run=Run(steps=48))
-    assert found.ascent.images.shape == (3, 16, 16, 3)
+    assert found.images.shape == (3, 16, 16, 3)
     assert (found.activations > 4).all()
 
 
@@ -101,8 +101,8 @@ def test_filters_behind_a_change_of_size_are_as_large_as_the_network(
     run = Run(steps=8, precision="float32")
     found = optimize_filters(model, "conv", run=run)
     asked = optimize_filters(model, "conv", size=own, run=run)
-    np.testing.assert_array_equal(found.ascent.images, asked.ascent.images)
-    assert found.ascent.images.shape == (2, *own, 3)
+    np.testing.assert_array_equal(found.images, asked.images)
+    assert found.images.shape == (2, *own, 3)
 
 
 def test_units_at_their_ceiling_ask_for_more(imagenet: ImageModel) -> None:
@@ -126,12 +126,12 @@ def test_the_negative_is_what_a_filter_dislikes(mnist: ImageModel) -> None:
         return np.array([maps[i, ..., c].mean() for i, c in enumerate((3, 5))])
 
     # What is shown is what was minimized: the rectifier makes 0 of all of it.
-    np.testing.assert_allclose(found.activations, reached(found.ascent.images), 1e-3)
+    np.testing.assert_allclose(found.activations, reached(found.images), 1e-3)
     np.testing.assert_array_equal(found.activations, -found.ascent.scores)
     first = found.strongest_first().activations
     np.testing.assert_array_equal(first, np.sort(found.activations))
     gray = reached(np.full((2, 16, 16, 1), 0.5, np.float32))
-    assert (reached(found.ascent.images) < 1.5 * np.minimum(gray, 0)).all()
+    assert (reached(found.images) < 1.5 * np.minimum(gray, 0)).all()
 
 
 def test_a_filter_dislikes_most_what_its_rectifier_makes_least_of() -> None:
@@ -162,17 +162,17 @@ def test_networks_may_have_many_channels() -> None:
         run=Run(steps=4, snapshots=2),
     )
     assert found.ascent.snapshots.shape == (2, 2, 8, 8, 5)
-    tiles = leveled(found.ascent.images)
-    np.testing.assert_allclose(tiles[..., 0], found.ascent.images.mean(-1), rtol=1e-6)
+    tiles = leveled(found.images)
+    np.testing.assert_allclose(tiles[..., 0], found.images.mean(-1), rtol=1e-6)
 
 
 def test_a_tape_around_the_search_changes_nothing() -> None:
     shut = keras.initializers.Constant(-5)
     maps = keras.layers.Conv2D(4, 3, activation="relu", bias_initializer=shut, name="c")
     model = load_model(keras.Sequential([keras.Input((16, 16, 3)), maps]))
-    plain = visualize_filters(model, "c", [0], steps=2).ascent.images
+    plain = visualize_filters(model, "c", [0], steps=2).images
     with tf.GradientTape():
-        taped = visualize_filters(model, "c", [0], steps=2).ascent.images
+        taped = visualize_filters(model, "c", [0], steps=2).images
     np.testing.assert_array_equal(taped, plain)
 
 
@@ -198,8 +198,8 @@ def test_convolutions_are_seen_as_they_are_passed_on(imagenet: ImageModel) -> No
     assert (found.layer, found.feature) == ("stem_conv", "stem_relu")
     passed = optimize_filters(imagenet, "stem_relu", channels, run=run)
     assert passed.feature == "stem_relu"
-    np.testing.assert_array_equal(found.ascent.images, passed.ascent.images)
-    maps = activations(imagenet, found.ascent.images, ["stem_relu"])["stem_relu"]
+    np.testing.assert_array_equal(found.images, passed.ascent.images)
+    maps = activations(imagenet, found.images, ["stem_relu"])["stem_relu"]
     expected = maps.mean((1, 2))[np.arange(3), channels]
     np.testing.assert_allclose(found.activations, expected, rtol=1e-3)
     bare = optimize_filters(imagenet, "stem_conv", channels, as_it_is=True, run=run)
@@ -216,7 +216,7 @@ def test_early_filters_withstand_small_motions(imagenet: ImageModel) -> None:
     """The least of what the best of five recipes of two other libraries reached."""
     layer, channels = "block2_expand_relu", [20, 40, 143]
     found = optimize_filters(imagenet, layer, channels, size=96, run=Run(steps=128))
-    images = tf.constant(found.ascent.images)
+    images = tf.constant(found.images)
     motion = Motion(0.04, scale=0.05, rotate=5, fill="wrap")
     moved = []
     for draw in motion.draw(np.random.default_rng(1), 8, (96, 96), (96, 96)):

@@ -35,7 +35,7 @@ def test_digits_of_dark_ink_come_out_dark_on_light(assets: Any) -> None:
     network.fit(images[order], labels[order], epochs=4, batch_size=64, verbose=0)
     model = load_model(network, encoding="unit")
     found = optimize_classes(model, run=Run(steps=256))
-    drawn = found.ascent.images
+    drawn = found.images
     # The training images' mean is 0.87; pictures drawn with light have one of 0.2.
     assert drawn.mean() > 0.7
     assert np.median(drawn) > 0.9

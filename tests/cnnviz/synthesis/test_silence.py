@@ -226,7 +226,7 @@ def test_one_channel_that_is_no_number_leaves_the_others() -> None:
     assert broken.ascent.dead[2]
     for number in (0, 1, 3):
         np.testing.assert_allclose(
-            broken.ascent.images[number], whole.ascent.images[number], atol=1e-4
+            broken.images[number], whole.images[number], atol=1e-4
         )
 
 
@@ -333,9 +333,9 @@ def test_units_behind_rectifiers_that_fall_before_they_rise_are_woken(
     found = optimize_filters(model, "conv", run=Run(steps=96, snapshots=3))
     assert (found.activations > 1.0).all()
     assert found.ascent.snapshots.shape == (3, 2, 12, 12, 1)
-    computed = convolution(found.ascent.images).numpy().mean((1, 2))
+    computed = convolution(found.images).numpy().mean((1, 2))
     np.testing.assert_allclose(found.activations, np.diag(computed), rtol=1e-5)
-    assert (found.ascent.images[0] > 0.8).mean() > 0.9
+    assert (found.images[0] > 0.8).mean() > 0.9
     disliked = optimize_filters(model, "conv", negative=True, run=Run(steps=96))
     assert disliked.activations[0] < -0.1
     run = Run(steps=96, callback=tell, callback_every=12)
