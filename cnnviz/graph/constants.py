@@ -64,6 +64,12 @@ def known_value(tensor: tf.Tensor) -> NDArray[Any] | None:
     return _computed(op, *known)
 
 
+def is_zero(tensor: tf.Tensor) -> bool:
+    """Whether a tensor is known to be 0 everywhere."""
+    constant = tf.get_static_value(tensor)
+    return constant is not None and not np.any(constant)
+
+
 def known_axes(reduction: tf.Operation) -> frozenset[int] | None:
     """The axes over which an operation reduces a tensor, from 0 on; None if unknown."""
     rank, axes = reduction.inputs[0].shape.rank, known_value(reduction.inputs[1])

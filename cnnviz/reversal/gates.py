@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.graph.channels import beside, op_position_dims
+from cnnviz.graph.constants import is_zero
 from cnnviz.graph.functions import CALLS, recomputed
 from cnnviz.graph.marks import mark_of
 from cnnviz.graph.operations import MATRIX_PRODUCTS
@@ -173,12 +174,6 @@ def _is_shifted(walk: Walk, tensor: tf.Tensor) -> bool:
     constants = [t for t in tensor.op.inputs if not walk.depends(t)]
     numbers = [tf.get_static_value(t) for t in constants]
     return len(numbers) == 1 and numbers[0] is not None and numbers[0].size == 1
-
-
-def is_zero(tensor: tf.Tensor) -> bool:
-    """Whether a tensor is known to be 0 everywhere."""
-    constant = tf.get_static_value(tensor)
-    return constant is not None and not np.any(constant)
 
 
 def gated_by_itself(walk: Walk, tensor: tf.Tensor) -> tf.Tensor | None:

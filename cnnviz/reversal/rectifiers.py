@@ -34,6 +34,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from cnnviz.graph.constants import is_zero
 from cnnviz.graph.marks import Policy, mark_of
 from cnnviz.reversal import gates
 from cnnviz.reversal.steps import Note, Step, Walk, as_like, summed_to
@@ -166,14 +167,14 @@ def larger_of_scaled(walk: Walk, tensor: tf.Tensor) -> Step | None:
             return None
         return _rectified_and_scaled(walk, tensor, x, tensor, "maximum(x, a x)")
     given, bound = (a, b) if walk.depends(a) else (b, a)
-    return _rectified(walk, tensor, given, "relu") if gates.is_zero(bound) else None
+    return _rectified(walk, tensor, given, "relu") if is_zero(bound) else None
 
 
 def smaller_than_zero(walk: Walk, tensor: tf.Tensor) -> Step | None:
     """`minimum(x, 0) = -relu(-x)`: a map that is never positive."""
     a, b = tensor.op.inputs
     given, bound = (a, b) if walk.depends(a) else (b, a)
-    if walk.depends(bound) or not gates.is_zero(bound):
+    if walk.depends(bound) or not is_zero(bound):
         return None
 
     def pull(r: tf.Tensor) -> list[tf.Tensor]:
@@ -187,7 +188,7 @@ def smaller_than_zero(walk: Walk, tensor: tf.Tensor) -> Step | None:
 
 def clipped_at_zero(walk: Walk, tensor: tf.Tensor) -> Step | None:
     """`clip(x, 0, ...)`."""
-    if not gates.is_zero(tensor.op.inputs[1]):
+    if not is_zero(tensor.op.inputs[1]):
         return None
     return _rectified(walk, tensor, tensor.op.inputs[0], "relu")
 
@@ -230,7 +231,7 @@ def _half(walk: Walk, tensor: tf.Tensor) -> tuple[tf.Tensor, bool] | None:
         given = op.inputs[0]
     elif mark is not None and mark.activation == "relu":
         given = mark.given
-    elif op.type in ("Maximum", "Minimum") and any(map(gates.is_zero, op.inputs)):
+    elif op.type in ("Maximum", "Minimum") and any(map(is_zero, op.inputs)):
         given = next(t for t in op.inputs if walk.depends(t))
     else:
         return None

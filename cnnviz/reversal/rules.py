@@ -19,6 +19,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from cnnviz.errors import LayerError
+from cnnviz.graph.constants import is_zero
 from cnnviz.graph.functions import CALLS, CONDITIONS
 from cnnviz.graph.marks import mark_of
 from cnnviz.graph.operations import (
@@ -178,7 +179,7 @@ def _shrunk(walk: Walk, tensor: tf.Tensor) -> Step | None:
     """`x - tanh(x)` and `x - clip(x, -1, 1)`, of whose parts none would remain."""
     x, taken = tensor.op.inputs
     mark, name, given = mark_of(taken.op), taken.op.type.lower(), taken.op.inputs
-    is_passed = taken.op.type in _SATURATIONS and not any(map(gates.is_zero, given))
+    is_passed = taken.op.type in _SATURATIONS and not any(map(is_zero, given))
     if mark is not None:
         is_passed, name, given = mark.policy == "pass", mark.activation, [mark.given]
     if not is_passed or sum(map(walk.depends, given)) != 1:
