@@ -221,13 +221,14 @@ def _refusal(walk: Walk, op: tf.Operation) -> LayerError:
         )
     if op.type.startswith("TensorList"):
         return walk.refusal(op, _LOOP)
+    is_known = any(op.type in row.rules for row in TABLE)
+    kind = op.outputs[0].dtype
+    if is_known and not kind.is_floating:
+        told = f"computes with {op.type} of {kind.name}, which has no way back."
+        return walk.refusal(op, told)
     if op.type in _REFUSALS:
         return walk.refusal(op, _REFUSALS[op.type])
-    if any(op.type in row.rules for row in TABLE):
-        kind = op.outputs[0].dtype
-        if not kind.is_floating:
-            told = f"computes with {op.type} of {kind.name}, which has no way back."
-            return walk.refusal(op, told)
+    if is_known:
         return walk.refusal(op, f"looks values up by a map ({op.type}).")
     return walk.refusal(
         op, f"computes with {op.type}, which the deconvnet has no rule for."
@@ -266,8 +267,8 @@ def _rules(types: str, rule: _Rule) -> dict[str, _Rule]:
 
 TABLE: tuple[Row, ...] = (
     Row(
-        "ReLU and its relatives: relu6, leaky, PReLU, ELU, SELU, SiLU, GELU, Mish, "
-        "softplus, ...; sigmoid that is no gate",
+        "ReLU and its relatives, also written out: relu6, leaky, PReLU, ELU, SELU, "
+        "SiLU, GELU, Mish, softplus, ...; sigmoid that is no gate",
         "relu(R); `guided`: only where the output was positive",
         {
             "IdentityN": rectifiers.marked_rectifier,
@@ -377,7 +378,7 @@ TABLE: tuple[Row, ...] = (
         },
     ),
     Row(
-        "casting, rounding of quantized networks",
+        "casting, rounding as if quantized",
         "nothing",
         _rules(
             """Identity Cast StopGradient PreventGradient Snapshot CheckNumerics
@@ -405,6 +406,11 @@ TABLE: tuple[Row, ...] = (
             ("Mul", "RealDiv", "Div", *BATCH_NORMALIZATIONS), gates.keeps_sign
         ),
     ),
-    Row("loops, other conditions, softmax inside the network, all else", "refused", {}),
+    Row(
+        'loops, other conditions, products of whole numbers (`quantize("int8")`), '
+        "softmax inside the network, all else",
+        "refused",
+        {},
+    ),
 )
 """The policy, in the order in which the rows are asked."""

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cnnviz import deconvnet
 from cnnviz.errors import LayerError
 from cnnviz.graph import functions
 from cnnviz.reversal.rules import TABLE
-from tests.networks import pulled
+from tests.networks import pulled, raw, sequential
 
 README = Path(__file__).parents[3] / "README.md"
 
@@ -270,6 +271,16 @@ def test_whole_numbers_are_refused() -> None:
 
     with pytest.raises(LayerError, match="ReverseV2 of int32, which has no way"):
         pulled(flipped, X, R)
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+def test_products_of_whole_numbers_are_told_as_such() -> None:
+    layers = [keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(4, name="head")]
+    network = sequential(keras, (8, 8, 3), *layers)
+    network.quantize("int8")
+    image = np.ones((1, 8, 8, 3), np.float32)
+    with pytest.raises(LayerError, match=r"'head' .* of int32, which has no way back"):
+        deconvnet(raw(network), image, "head")
 
 
 def test_kernels_of_the_image_on_maps_that_are_not_of_it_are_refused() -> None:
