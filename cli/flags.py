@@ -53,6 +53,7 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"the rule '(guided)'": r"--rule \1",
     r"\bwithout a path\b": "without --path",
     r"; for channels name any layer": ", without --maps",
+    r"\bread \.values, which need none\b": "leave out --maps",
     r"^style_weights is\b": "--style-weight is",
     r"^(content_weight|keep_colors|style_scale|total_variation) is\b": _option,
     r"^(region|labels|precision|against|size|stride) is\b": r"--\1 is",

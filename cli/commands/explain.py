@@ -237,6 +237,8 @@ def explain(
                 batch_size=images.batch_size,
                 callback=tell.part(len(methods) * passes, parts),
             )
+            # What has no picture is refused here, where none is written yet.
+            channels.where(0, 0, 0)
         return _Result(compare, explained, checks, channels, maps or 0, failures)
 
     def draw(work: Work) -> None:

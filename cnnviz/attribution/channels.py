@@ -37,7 +37,7 @@ from cnnviz.network.preparing import Images
 from cnnviz.network.suggesting import suggest_layer
 from cnnviz.tracing.keras_generations import Network
 from cnnviz.tracing.naming import LayerName
-from cnnviz.words import counted
+from cnnviz.words import counted, shape_text
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -56,7 +56,7 @@ class ChannelAttribution(Evidence):
             `path` is 0, the sum over the channels is the HiResCAM of the layer.
         path: How many steps the path from zero has; 0 if there is no path.
         placing: Where the contributions lie on the image; None if the layer has no
-            positions.
+            positions along each of its axes.
     """
 
     _sheet = "channel_sheet"
@@ -88,7 +88,7 @@ class ChannelAttribution(Evidence):
         """The pixels within the receptive field of any of its units, `(h, w)` bool.
 
         Raises:
-            LayerError: If the layer has no positions.
+            LayerError: If the layer has no positions along each axis of the image.
         """
         return self._placed().mask()
 
@@ -104,7 +104,7 @@ class ChannelAttribution(Evidence):
             `(h, w)`, positive or negative, in the unit of the score.
 
         Raises:
-            LayerError: If the layer has no positions.
+            LayerError: If the layer has no positions along each axis of the image.
             ArgumentError: If there is no such image, class or channel.
         """
         given = {"image": image, "column": column, "channel": channel}
@@ -114,7 +114,12 @@ class ChannelAttribution(Evidence):
 
     def _placed(self) -> Placing:
         if self.placing is None:
-            raise LayerError(f"layer '{self.layer}' has no positions on the image")
+            positions = shape_text(self.contributions.shape[2:-1]) or "no"
+            raise LayerError(
+                f"layer '{self.layer}' has {positions} positions; expected some along "
+                "each axis of the image",
+                hint="Choose another layer, or read .values, which need none.",
+            )
         return self.placing
 
     def _array(self) -> np.ndarray:

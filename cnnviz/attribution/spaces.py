@@ -194,19 +194,28 @@ class Spaces:
                         f"takes {several} parts or views of each image for images of "
                         "their own"
                     )
+        shape = self._given.shape[1:]
+        noun, _ = input_words(seen_axes(shape, self._axes))
+        if shape.rank == 1:
+            noun = "vector"
+        image = f"{'an' if noun == 'image' else 'a'} {noun} of {shape_text(shape)}"
+        if any(map(self._is_of_fewer_axes, ancestors)):
+            return f"convolves along fewer axes than the {self._axes} of {image}"
         if kept:
             return (
                 "computes inside a loop, a condition or a compiled function, which "
                 "keeps its maps to itself"
             )
-        shape = self._given.shape[1:]
-        noun, _ = input_words(seen_axes(shape, self._axes))
-        if shape.rank == 1:
-            noun = "vector"
         return (
             "has no layer with several positions between its input and its output for "
-            f"{'an' if noun == 'image' else 'a'} {noun} of {shape_text(shape)}"
+            f"{image}"
         )
+
+    def _is_of_fewer_axes(self, tensor: tf.Tensor) -> bool:
+        """Whether a convolution has several positions, but not along all axes."""
+        is_convolution = tensor.op.type in CONVOLUTIONS
+        is_flat = is_convolution and tensor.shape.rank < self._axes + 2
+        return is_flat and self._positions(tensor) > 1
 
     def _is_laid_out(self, tensor: tf.Tensor) -> bool:
         """Whether a tensor has the axes of maps, of however many images."""

@@ -305,6 +305,33 @@ def test_the_output_that_is_explained_is_told(tmp_path: Path) -> None:
     assert found.title.endswith(" says so (kind)")
 
 
+def test_maps_that_have_no_picture_are_refused_before_any_is_written(
+    tmp_path: Path,
+) -> None:
+    layers = keras.layers
+    model, clip, out = (tmp_path / name for name in ("m.keras", "clip.npy", "out"))
+    keras.Sequential(
+        [
+            layers.Input((4, 8, 8, 1)),
+            layers.Permute((2, 3, 4, 1)),
+            layers.Reshape((8, 8, 4)),
+            layers.Conv2D(3, 3, name="flat"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2),
+        ]
+    ).save(model)
+    np.save(clip, np.random.default_rng(0).random((4, 8, 8, 1), np.float32))
+    common = (model, clip, "--encoding", "unit", "--method", "integrated")
+    result = invoke(*common, "--maps", 2, "--layer", "flat", "--raw", "--out", out)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "layer 'flat' has 6x6 positions; expected some along each" in result.stderr
+    assert "Choose another layer, or leave out --maps." in result.stderr
+    assert not out.exists() or not list(out.iterdir())
+    alone = invoke(*common, "--out", out)
+    assert alone.exit_code == 0, alone.stderr
+
+
 def test_patches_are_as_large_as_asked(
     mnist: Path, seven: Path, model: Any, image: NDArray[Any], tmp_path: Path
 ) -> None:

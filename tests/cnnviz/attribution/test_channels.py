@@ -147,6 +147,25 @@ def test_units_without_positions(k: ModuleType) -> None:
         found.where(0, 0, 0)
 
 
+@BY_TURNS
+def test_positions_along_other_axes_than_those_of_the_image(k: ModuleType) -> None:
+    layers = k.layers
+    network = sequential(
+        k,
+        (4, 6, 7, 1),
+        layers.Permute((2, 3, 4, 1)),
+        layers.Reshape((6, 7, 4)),
+        layers.Conv2D(2, 3, name="flat"),
+        layers.GlobalAveragePooling2D(),
+        layers.Dense(2),
+    )
+    clip = np.ones((1, 4, 6, 7, 1), np.float32)
+    found = channel_attribution(raw(network), clip, layer="flat")
+    assert found.contributions.shape == (1, 1, 4, 5, 2)
+    with pytest.raises(LayerError, match=r"has 4x5 positions; .* each axis of the im"):
+        found.where(0, 0, 0)
+
+
 def _rolled(k: ModuleType) -> tuple[Any, str]:
     layers, image = k.layers, k.Input((16, 18, 3))
     x = layers.Conv2D(2, 1)(image)

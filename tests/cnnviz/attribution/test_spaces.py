@@ -69,6 +69,29 @@ def test_the_last_frame_of_a_loop_is_no_map_of_all_frames(k: ModuleType) -> None
     assert found.maps.shape == (1, 1, 4, 8, 8)
 
 
+@BY_TURNS
+def test_convolutions_along_fewer_axes_are_told(k: ModuleType) -> None:
+    layers = k.layers
+
+    def network(*front: Any, kernel: int = 3) -> Any:
+        flat = layers.Conv2D(3, kernel, name="flat")
+        head = (layers.GlobalAveragePooling2D(), layers.Dense(2))
+        return sequential(k, (4, 8, 8, 1), *front, flat, *head)
+
+    loop = layers.ConvLSTM2D(3, 3, padding="same", name="loop")
+    frames = layers.Permute((2, 3, 4, 1)), layers.Reshape((8, 8, 4))
+    for given in (network(loop), network(*frames)):
+        told = "convolves along fewer axes than the 3 of a volume of 4x8x8x1, hence"
+        with pytest.raises(LayerError, match=told):
+            explained(given)
+        with pytest.raises(LayerError, match=r"has 6x6 positions; .* along 3 axes"):
+            explained(given, layer="flat")
+    # Of one position, as in a squeeze and excitation, it has no map along any axis.
+    row = layers.Flatten(), layers.Reshape((1, 1, 256))
+    with pytest.raises(LayerError, match="has no layer with several positions"):
+        explained(network(*row, kernel=1))
+
+
 @pytest.mark.filterwarnings("ignore:'.*' computes with all images:cnnviz.CnnvizWarning")
 def test_a_spectrogram_with_frames_below_frequencies_is_no_map() -> None:
     # Its rows are frequencies, which were spread over the time of the signal.
