@@ -318,7 +318,9 @@ class ImageOptions:
         names = [spec.name for spec in specs]
         if not self.inputs:
             if len(specs) > 1:
-                example = " ".join(f"--input {name}=IMAGE" for name in names)
+                kinds = ["IMAGE" if len(s.shape) == 3 else "FILE.npy" for s in specs]
+                pairs = zip(names, kinds, strict=True)
+                example = " ".join(f"--input {name}={kind}" for name, kind in pairs)
                 raise ImageError(
                     f"{model.source} has {len(specs)} inputs: {', '.join(names)}",
                     hint=f"Give each of them: {example}",

@@ -69,7 +69,8 @@ def shape_text(shape: Sequence[int | None]) -> str:
 
 def sizes_text(shape: Iterable[object]) -> str:
     """A shape as arrays have it, of which some sizes may be open: `(28, any, 3)`."""
-    return f"({', '.join('any' if n is None else str(n) for n in shape)})"
+    sizes = ["any" if n is None else str(n) for n in shape]
+    return f"({', '.join(sizes)}{',' * (len(sizes) == 1)})"
 
 
 def counted(count: int, noun: str) -> str:

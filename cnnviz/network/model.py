@@ -156,13 +156,13 @@ class ImageModel:
         held = dict(self.held)
         for name, array in inputs.items():
             spec = self.input(name)
-            (held[name], *more) = self._preparation.input(array, spec)
+            (held[name], *more) = self._preparation.input(array, spec, named=True)
             # Pictures of another size may do, for layers that can take them.
             if len(spec.shape) != 3 and any(
                 n not in (None, m)
                 for n, m in zip(spec.shape, held[name].shape, strict=True)
             ):
-                self._preparation.refuse(held[name].shape, spec.shape)
+                self._preparation.refuse(held[name].shape, spec.shape, name)
             if more:
                 raise ImageError(
                     f"{1 + len(more)} examples given for input {name}; expected one, "

@@ -80,19 +80,23 @@ class Preparation:
             _guessed(array, given) for array in given
         ]
         arrays = [
-            self.input(array, spec) for array, spec in zip(given, takes, strict=True)
+            self.input(array, spec, named=len(given) > 1)
+            for array, spec in zip(given, takes, strict=True)
         ]
         if len({len(array) for array in arrays}) > 1:
             counts = listed((len(array) for array in arrays), "and")
             raise ImageError(f"the inputs hold {counts} images; expected equally many")
         return arrays
 
-    def input(self, given: Any, spec: InputSpec | None) -> np.ndarray:
+    def input(
+        self, given: Any, spec: InputSpec | None, *, named: bool = False
+    ) -> np.ndarray:
         """The images for one input, as float32 with a batch dimension.
 
         Args:
             given: The images.
             spec: The input; None if it is not known.
+            named: Whether messages name the input, as where there are several.
 
         Raises:
             ImageError: If they do not fit it.
@@ -111,7 +115,8 @@ class Preparation:
             )
             if are_mixed(given):  # which one type for all would hide
                 check_one_shape(given, rank)
-                return np.concatenate([self.input(each, spec) for each in given])
+                every = [self.input(each, spec, named=named) for each in given]
+                return np.concatenate(every)
         array = as_array(given, size=sides, channels=of_files, rank=rank, raw=of_arrays)
         if array.dtype.kind not in "fiub":
             raise ImageError(f"images are of type {array.dtype}; expected real numbers")
@@ -130,7 +135,7 @@ class Preparation:
         if array.ndim != rank + 1 or (
             picture and channels not in (None, array.shape[-1])
         ):
-            self.refuse(given_shape, shape)
+            self.refuse(given_shape, shape, spec.name if spec and named else "")
         if not array.size:
             raise ImageError(f"images of shape {given_shape} hold nothing")
         if not raw and (picture or (encoded and encode.name != "unit")):
@@ -147,26 +152,28 @@ class Preparation:
             array = np.asarray(encode(array), np.float32)
         return array
 
-    def refuse(self, given: tuple[int, ...], shape: Shape) -> NoReturn:
+    def refuse(self, given: tuple[int, ...], shape: Shape, name: str = "") -> NoReturn:
         """Tells that images are of another shape than an input takes.
 
         Args:
             given: The shape of the images.
             shape: That of one image, as the input takes it.
+            name: The name of the input, if it is to be told.
 
         Raises:
             ImageError: Always.
         """
         one = sizes_text(shape)
+        taker = f"input {name} of {self.source}" if name else self.source
         # Of three axes the last may be the width of gray images, without their channel.
         colored = len(given) == 4 or (len(given) == 3 and given[-1] <= 4)
         if colored and len(shape) == 3:
             raise ImageError(
-                f"images with {counted(given[-1], 'channel')}; {self.source} takes "
+                f"images with {counted(given[-1], 'channel')}; {taker} takes "
                 f"{shape[-1]}: {one}"
             )
         raise ImageError(
-            f"images of shape {given}; {self.source} takes {one}, or a batch "
+            f"images of shape {given}; {taker} takes {one}, or a batch "
             f"{sizes_text(('n', *shape))}"
         )
 

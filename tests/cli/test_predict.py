@@ -369,6 +369,28 @@ def test_held_pictures_are_read_as_the_others_are(
         np.testing.assert_allclose(found, [1 / 3, 1], atol=0.02)
 
 
+def test_files_of_arrays_are_asked_for_where_pictures_are_refused(
+    tmp_path: Path,
+) -> None:
+    layers, model = keras.layers, tmp_path / "two.keras"
+    image, age = layers.Input((4, 4, 3), name="image"), layers.Input((1,), name="age")
+    keras.Model([image, age], layers.Dense(2)(layers.Flatten()(image) + age)).save(
+        model
+    )
+    picture = tmp_path / "one.png"
+    Image.new("RGB", (4, 4)).save(picture)
+    result = CliRunner().invoke(app, ["predict", str(model), str(picture)])
+    assert result.exit_code == 1
+    assert "--input image=IMAGE --input age=FILE.npy" in result.stderr
+    inputs = [f"--input=image={picture}", f"--input=age={picture}"]
+    refused = CliRunner().invoke(app, ["predict", str(model), *inputs])
+    assert refused.exit_code == 1
+    np.save(tmp_path / "age.npy", np.ones(1, np.float32))
+    inputs[1] = f"--input=age={tmp_path / 'age.npy'}"
+    taken = CliRunner().invoke(app, ["predict", str(model), *inputs])
+    assert taken.exit_code == 0, taken.stderr
+
+
 def test_encodings_of_several_inputs(tmp_path: Path) -> None:
     one, other = (keras.Input((4, 4, 1), name=name) for name in "ab")
     flat = [keras.layers.Flatten()(x) for x in (one, other)]

@@ -15,6 +15,7 @@ from cnnviz.words import (
     percent_text,
     printable,
     probability_text,
+    sizes_text,
 )
 
 
@@ -32,6 +33,11 @@ def test_lists_and_numbers_with_nouns() -> None:
     assert [counted(n, "map") for n in (0, 2)] == ["0 maps", "2 maps"]
     several: Any = np.int64(2)
     assert counted(several, "map") == "2 maps"
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (28, 28), (28, 28, 3)])
+def test_shapes_of_arrays_are_those_of_numpy(shape: tuple[int, ...]) -> None:
+    assert sizes_text(shape) == str(np.zeros(shape).shape)
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,9 @@ def test_several_inputs_by_name_and_by_position(k: ModuleType) -> None:
         activations(network, values["left"])
     with pytest.raises(ImageError, match="takes left, right, extra"):
         activations(network, {"left": values["left"], "rihgt": values["right"]})
+    takes = r"of shape \(3, 1, 2\); input extra of .* takes \(2,\), or a batch \(n, 2\)"
+    with pytest.raises(ImageError, match=takes):
+        activations(network, {**values, "extra": np.zeros((3, 1, 2))})
     with pytest.raises(ImageError, match="hold 3, 3 and 2 images"):
         activations(network, [*ordered[:2], values["extra"][:2]])
 
