@@ -362,6 +362,15 @@ def test_what_is_made_of_probabilities_is_no_softmax(name: str) -> None:
     assert kind == "linear"
 
 
+@BY_TURNS
+@pytest.mark.parametrize("name", ["smoothed", "renormalized sigmoid"])
+def test_what_is_made_of_probabilities_is_its_own_logit(name: str, k: Any) -> None:
+    network, _ = built_of(k, function(NO_PROBABILITIES[name]))
+    kind, seen = kind_and_logits(as_model(network))
+    assert kind == "linear"
+    np.testing.assert_allclose(seen, network(IMAGES), rtol=1e-4, atol=1e-5)
+
+
 def log_sum(x: Any) -> Any:
     return tf.math.log(tf.reduce_sum(tf.exp(x), -1, keepdims=True))
 
