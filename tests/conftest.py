@@ -29,16 +29,16 @@ LONG = ("test_notebooks.py", "test_gallery.py", "test_readme.py")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Chooses who is next of those by turns, and puts what takes long first.
+    """Makes one of two tests by turns slow, and puts what takes long first.
 
-    That way it does not keep one process at the end.
+    What takes long, and starts last, would keep one process busy at the end.
     """
     for item in items:
         if item.get_closest_marker("by_turns"):
-            # The same turn whichever tests are run, one of each pair.
-            of_both = item.nodeid.replace("keras2", "keras3")
-            turn = crc32(of_both.encode()) % 2
-            if (of_both == item.nodeid) == turn:
+            with_keras3 = item.nodeid.replace("keras2", "keras3")
+            # By its name alone, so that the turn is the same whichever tests are run.
+            turn_of_keras2 = crc32(with_keras3.encode()) % 2 == 1
+            if turn_of_keras2 == (item.nodeid == with_keras3):
                 item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: item.path.name not in LONG)
 

@@ -13,10 +13,7 @@ from cnnviz.attribution.asking import ask_about
 from cnnviz.attribution.explaining import explain
 from cnnviz.attribution.methods import Case, Settings, found_by
 from cnnviz.attribution.questions import Subject
-from tests.networks import (
-    BY_TURNS,
-    sequential,
-)
+from tests.networks import BY_TURNS, sequential
 
 FOLDER = Path(__file__).parents[2] / "data" / "captum"
 CLASSES = [0, 3]

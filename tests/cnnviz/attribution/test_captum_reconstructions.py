@@ -8,12 +8,7 @@ import numpy as np
 import pytest
 
 from cnnviz.attribution import Rule, deconvnet
-from tests.networks import (
-    BY_TURNS,
-    close,
-    raw,
-    sequential,
-)
+from tests.networks import BY_TURNS, close, raw, sequential
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 

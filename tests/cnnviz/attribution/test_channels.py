@@ -13,14 +13,7 @@ from cnnviz import ArgumentError, LayerError
 from cnnviz.attribution.channels import channel_attribution
 from cnnviz.attribution.explaining import explain
 from tests import networks
-from tests.networks import (
-    BY_TURNS,
-    MAPS,
-    classifier,
-    randomized,
-    raw,
-    sequential,
-)
+from tests.networks import BY_TURNS, MAPS, classifier, randomized, raw, sequential
 
 IMAGES = np.random.default_rng(1).random((3, 16, 18, 3), np.float32)
 

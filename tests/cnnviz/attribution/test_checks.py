@@ -28,13 +28,7 @@ from cnnviz.attribution.randomizing import (
     stages,
 )
 from cnnviz.attribution.targets import Target
-from tests.networks import (
-    BY_TURNS,
-    classifier,
-    randomized,
-    raw,
-    sequential,
-)
+from tests.networks import BY_TURNS, classifier, randomized, raw, sequential
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 

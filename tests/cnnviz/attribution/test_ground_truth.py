@@ -11,11 +11,7 @@ from cnnviz.attribution.checking import check_explanation
 from cnnviz.attribution.explaining import Explanation, explain
 from cnnviz.attribution.methods import Method
 from cnnviz.network.model import ImageModel
-from tests.networks import (
-    BY_TURNS,
-    randomized,
-    sequential,
-)
+from tests.networks import BY_TURNS, randomized, sequential
 
 METHODS = pytest.mark.parametrize("method", get_args(Method))
 

@@ -11,10 +11,7 @@ import pytest
 from cnnviz import explain, load_model
 from cnnviz.attribution import cuts, incremental, perturbation
 from cnnviz.network import ImageModel
-from tests.networks import (
-    BY_TURNS,
-    chosen_by_size,
-)
+from tests.networks import BY_TURNS, chosen_by_size
 
 IMAGES = np.random.default_rng(0).random((2, 40, 44, 3), np.float32)
 

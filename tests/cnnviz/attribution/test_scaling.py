@@ -10,10 +10,7 @@ import tensorflow as tf
 from cnnviz import ImageModel, explain, load_model
 from cnnviz.attribution import Rule, deconvnet, deconvnet_stages
 from cnnviz.attribution.scaling import large_factors, scaled_back
-from tests.networks import (
-    BY_TURNS,
-    randomized,
-)
+from tests.networks import BY_TURNS, randomized
 
 RULES: tuple[Rule, ...] = get_args(Rule)
 IMAGE = np.random.default_rng(0).random((1, 96, 96, 3), np.float32)

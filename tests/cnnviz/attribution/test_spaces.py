@@ -12,12 +12,7 @@ import tf_keras
 from cnnviz import ImageModel, LayerError, load_model
 from cnnviz.attribution.channels import channel_attribution
 from cnnviz.attribution.explaining import Explanation, explain
-from tests.networks import (
-    BY_TURNS,
-    randomized,
-    raw,
-    sequential,
-)
+from tests.networks import BY_TURNS, randomized, raw, sequential
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 

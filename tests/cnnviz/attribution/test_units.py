@@ -9,13 +9,7 @@ import tensorflow as tf
 
 from cnnviz import ArgumentError, CnnvizWarning, ImageError, LayerError, ModelError
 from cnnviz.attribution import Rule, deconvnet, deconvnet_stages
-from tests.networks import (
-    close,
-    mixed_network,
-    randomized,
-    raw,
-    sequential,
-)
+from tests.networks import close, mixed_network, randomized, raw, sequential
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 

@@ -24,12 +24,7 @@ from cnnviz.drawing import (
 from cnnviz.errors import ArgumentError, ImageError, LayerError
 from cnnviz.images import Box, ReceptiveField
 from cnnviz.network import LayerInfo
-from tests.networks import (
-    BY_TURNS,
-    randomized,
-    raw,
-    sequential,
-)
+from tests.networks import BY_TURNS, randomized, raw, sequential
 from tests.sheets import FRAME, GRAY, Told, noted, random
 
 

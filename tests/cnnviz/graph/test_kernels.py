@@ -15,10 +15,7 @@ from cnnviz import activations, deconvnet, explain, load_model
 from cnnviz.attribution import Rule
 from cnnviz.graph import kernels
 from cnnviz.tracing import record, select
-from tests.networks import (
-    BY_TURNS,
-    randomized,
-)
+from tests.networks import BY_TURNS, randomized
 
 IMAGES = np.random.default_rng(0).random((2, 12, 14, 4), np.float32)
 FIRST = {"data_format": "channels_first"}

@@ -20,10 +20,7 @@ from cnnviz.network import (
     named_encoding,
     suggest_layer,
 )
-from tests.networks import (
-    BY_TURNS,
-    sequential,
-)
+from tests.networks import BY_TURNS, sequential
 
 
 def field(size: int, stride: int, offset: int) -> ReceptiveField:

@@ -8,10 +8,7 @@ import pytest
 
 from cnnviz import LayerError, load_model
 from cnnviz.network import pointwise_layers, sized, suggest_layer
-from tests.networks import (
-    BY_TURNS,
-    sequential,
-)
+from tests.networks import BY_TURNS, sequential
 
 
 def test_the_last_convolution_with_positions(assets: Path) -> None:

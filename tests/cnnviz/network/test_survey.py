@@ -11,10 +11,7 @@ from cnnviz.ascent import Run
 from cnnviz.network import native_shape, sized, survey_layers
 from cnnviz.network.survey import field_at
 from cnnviz.synthesis import optimize_classes, optimize_filters
-from tests.networks import (
-    BY_TURNS,
-    hourglass,
-)
+from tests.networks import BY_TURNS, hourglass
 
 
 @BY_TURNS

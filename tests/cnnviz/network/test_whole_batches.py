@@ -10,10 +10,7 @@ import tensorflow as tf
 
 from cnnviz import CnnvizWarning, activations, deconvnet, explain, load_model
 from cnnviz.network import ImageModel
-from tests.networks import (
-    BY_TURNS,
-    randomized,
-)
+from tests.networks import BY_TURNS, randomized
 
 ALONE = pytest.mark.filterwarnings(
     "ignore:'.*' computes with all images:cnnviz.CnnvizWarning"

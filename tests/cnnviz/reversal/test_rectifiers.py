@@ -12,14 +12,7 @@ import tf_keras
 
 from cnnviz import LayerError
 from cnnviz.attribution import Rule, deconvnet
-from tests.networks import (
-    BY_TURNS,
-    close,
-    pulled,
-    randomized,
-    raw,
-    sequential,
-)
+from tests.networks import BY_TURNS, close, pulled, randomized, raw, sequential
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 

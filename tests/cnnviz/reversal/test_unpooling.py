@@ -11,15 +11,7 @@ import tensorflow as tf
 from cnnviz import LayerError
 from cnnviz.attribution import deconvnet
 from tests import reference as twin
-from tests.networks import (
-    BY_TURNS,
-    close,
-    plane,
-    pulled,
-    raw,
-    seeded,
-    sequential,
-)
+from tests.networks import BY_TURNS, close, plane, pulled, raw, seeded, sequential
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 

@@ -14,13 +14,7 @@ import tensorflow as tf
 from cnnviz import LayerError
 from cnnviz.attribution import Rule, deconvnet
 from tests import reference as twin
-from tests.networks import (
-    BY_TURNS,
-    close,
-    randomized,
-    raw,
-    sequential,
-)
+from tests.networks import BY_TURNS, close, randomized, raw, sequential
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 

@@ -30,10 +30,7 @@ from cnnviz.synthesis import (
 from cnnviz.synthesis.scales import carry, scale_sizes
 from cnnviz.synthesis.style_layers import MeasuredLayers
 from cnnviz.tracing import traces
-from tests.networks import (
-    BY_TURNS,
-    hourglass,
-)
+from tests.networks import BY_TURNS, hourglass
 from tests.reference import gram
 
 LUMA = np.array([0.299, 0.587, 0.114])

@@ -13,10 +13,7 @@ import cnnviz
 from cnnviz import ImageModel, LayerError, load_model
 from cnnviz.ascent import STILL, Pixels, Run, maximize
 from cnnviz.objectives import channel
-from tests.networks import (
-    GENERATIONS,
-    randomized,
-)
+from tests.networks import GENERATIONS, randomized
 
 IMAGE = np.random.default_rng(0).random((20, 20, 3), np.float32)
 

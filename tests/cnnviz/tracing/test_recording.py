@@ -15,11 +15,7 @@ from cnnviz import ImageError, LayerError, ModelError, activations, deconvnet
 from cnnviz.tracing import record, recording, select
 from cnnviz.tracing.averaging import GAIN, averaged_pooling
 from cnnviz.tracing.recording import patched
-from tests.networks import (
-    GENERATIONS,
-    counting_layer,
-    two_convolutions,
-)
+from tests.networks import GENERATIONS, counting_layer, two_convolutions
 
 pytestmark = pytest.mark.versions
 ALONE = pytest.mark.filterwarnings(

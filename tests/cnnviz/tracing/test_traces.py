@@ -11,11 +11,7 @@ import tensorflow as tf
 
 from cnnviz import activations
 from cnnviz.tracing import traces
-from tests.networks import (
-    GENERATIONS,
-    counting_layer,
-    two_convolutions,
-)
+from tests.networks import GENERATIONS, counting_layer, two_convolutions
 
 pytestmark = pytest.mark.versions
 
