@@ -88,7 +88,7 @@ def _class_maps(head: Head) -> tf.Tensor:
     Axes between the first and the last are left out if each holds one position.
     """
     logits = head.by_class()
-    if all(size == 1 for size in logits.shape[1:-1]):
+    if logits.shape.rank > 2 and all(size == 1 for size in logits.shape[1:-1]):
         return tf.reshape(logits, [-1, logits.shape[-1]])
     return logits
 
@@ -108,36 +108,44 @@ def answers(
         ArgumentError: If the region does not fit the output.
     """
     maps = _class_maps(head)
-    flat = tf.reshape(maps, [tf.shape(maps)[0], -1, maps.shape[-1]])
     fixed = _fixed_region(head, maps, given.get("regions"), at)
-    own = _assigned(head, flat)
     # Where there is no rival, its row is of zeros.
     rivals = tf.one_hot(tf.cast(given["rivals"], tf.int32), head.classes)
     if "classes" in given:
         classes, signs = tf.cast(given["classes"], tf.int32), given["signs"]
     else:
         # No class is compared with itself, if there are others.
-        votes = _votes(maps, flat, own, fixed)
+        votes = _votes(head, maps, fixed)
         votes -= tf.cast(1e9 * rivals[:, 0], votes.dtype)
         classes = tf.math.top_k(votes, min(top, head.classes)).indices
         signs = tf.ones_like(classes, tf.float32)
     chosen = tf.one_hot(classes, head.classes)  # (n, k, classes)
+    weights = signs[..., None] * (chosen - rivals)
+    regions, assigned = tf.ones_like(signs), tf.ones_like(signs, bool)
+    if maps.shape.rank == 2:
+        scores = tf.einsum("nc,nkc->nk", maps, weights)
+        probabilities = tf.einsum("nc,nkc->nk", head.squashed(maps), chosen)
+        return Answers(classes, scores, probabilities, regions, assigned)
+    flat = _flat(maps)
     if fixed is None:
-        regions, assigned = _regions(head, flat, own, chosen)
+        regions, assigned = _regions(head, flat, chosen)
     else:
-        regions = tf.zeros_like(signs)[..., None] + fixed
-        assigned = tf.ones_like(signs, bool)
+        regions = regions[..., None] * fixed
     regions = tf.stop_gradient(regions)
     means = tf.einsum("nkp,npc->nkc", regions, flat)
     values = tf.einsum("nkp,npc->nkc", regions, head.squashed(flat))
-    positions = tf.shape(maps)[1:-1] if maps.shape.rank > 2 else []
     return Answers(
         classes,
-        tf.reduce_sum(means * signs[..., None] * (chosen - rivals), -1),
-        tf.reduce_sum(values * chosen, -1),
-        tf.reshape(regions, tf.concat([tf.shape(classes), positions], 0)),
+        tf.einsum("nkc,nkc->nk", means, weights),
+        tf.einsum("nkc,nkc->nk", values, chosen),
+        tf.reshape(regions, tf.concat([tf.shape(classes), tf.shape(maps)[1:-1]], 0)),
         assigned,
     )
+
+
+def _flat(maps: tf.Tensor) -> tf.Tensor:
+    """The logits at all positions, `(n, p, classes)`."""
+    return tf.reshape(maps, [tf.shape(maps)[0], -1, maps.shape[-1]])
 
 
 def _is_exclusive(head: Head) -> bool:
@@ -154,15 +162,14 @@ def _assigned(head: Head, flat: tf.Tensor) -> tf.Tensor:
     return tf.cast(flat > 0, tf.float32)
 
 
-def _votes(
-    maps: tf.Tensor, flat: tf.Tensor, own: tf.Tensor, fixed: tf.Tensor | None
-) -> tf.Tensor:
+def _votes(head: Head, maps: tf.Tensor, fixed: tf.Tensor | None) -> tf.Tensor:
     """What classes are ranked by, `(n, classes)`."""
+    if maps.shape.rank == 2:
+        return maps
+    flat = _flat(maps)
     if fixed is not None:
         return tf.reduce_sum(fixed[:, 0, :, None] * flat, 1)
-    means = tf.reduce_mean(flat, 1)
-    if maps.shape.rank == 2:
-        return means
+    own, means = _assigned(head, flat), tf.reduce_mean(flat, 1)
     # The number of positions; among equally many, the mean logit decides.
     order = tf.argsort(means, direction="DESCENDING", stable=True)
     places = tf.cast(tf.argsort(order), tf.float64)
@@ -170,10 +177,10 @@ def _votes(
 
 
 def _regions(
-    head: Head, flat: tf.Tensor, own: tf.Tensor, chosen: tf.Tensor
+    head: Head, flat: tf.Tensor, chosen: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The positions of each class; the nearest one for a class that has none."""
-    mine = tf.einsum("npc,nkc->nkp", own, chosen)
+    mine = tf.einsum("npc,nkc->nkp", _assigned(head, flat), chosen)
     lead = tf.einsum("npc,nkc->nkp", flat, chosen)
     if _is_exclusive(head):
         lead -= tf.reduce_max(flat, -1)[:, None]
