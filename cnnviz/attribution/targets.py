@@ -72,7 +72,8 @@ class Answers(NamedTuple):
         regions: `(n, k, ...)` the weights of the output's positions, which add up to 1;
             `(n, k)` ones where there is one answer per image.
         assigned: Whether the region is the class's own, or the one that was given;
-            otherwise it is the one position where the class comes nearest.
+            otherwise it is the one position where the class comes nearest. True where
+            there is one answer per image.
     """
 
     classes: tf.Tensor

@@ -956,11 +956,21 @@ def test_networks_of_the_literature() -> None:
     assert found.stride == (16.0, 16.0)
 
 
+LARGE = ("InceptionV3", "ResNet50")
+
+
 def of_layers(model: Any) -> dict[str, ReceptiveField | None]:
     return {info.path: info.receptive_field for info in list_layers(model)}
 
 
-@pytest.mark.parametrize("name", ["VGG16", "InceptionV3", "MobileNetV2", "ResNet50"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "VGG16",
+        "MobileNetV2",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE),
+    ],
+)
 def test_published_networks(name: str) -> None:
     found = []
     for k in (keras, tf_keras):

@@ -750,14 +750,18 @@ def test_saved_models_of_every_age_are_harmless() -> None:
     assert tf.__version__
 
 
-def test_loops_and_assertions_of_saved_models_are_harmless(tmp_path: Path) -> None:
+@pytest.mark.parametrize("several", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_loops_and_assertions_of_saved_models_are_harmless(
+    several: bool, tmp_path: Path
+) -> None:
     layers = tf_keras.layers
     image = layers.Input((5, 5, 3))
     cropped = layers.RandomCrop(4, 4)(image)
     maps = layers.ConvLSTM1D(3, 2, return_sequences=True)(cropped)
     rows = layers.Masking()(layers.Reshape((12, 3))(maps))
-    states = layers.Bidirectional(layers.LSTM(2, return_sequences=True))(rows)
-    network = tf_keras.Model(image, layers.GRU(2)(states))
+    if several:
+        rows = layers.Bidirectional(layers.LSTM(2, return_sequences=True))(rows)
+    network = tf_keras.Model(image, layers.GRU(2)(rows))
     network.save(tmp_path / "folder", save_format="tf")
     assert harmful_operations(tmp_path / "folder") == []
     images = np.random.default_rng(0).random((2, 5, 5, 3)).astype("f")

@@ -14,7 +14,7 @@ import tensorflow as tf
 from cnnviz import activations, explain, list_layers, load_model, visualize_filters
 from cnnviz.attribution import deconvnet
 from cnnviz.network.layout import is_network_channels_first
-from tests.networks import GENERATIONS
+from tests.networks import BY_TURNS, GENERATIONS
 
 PICTURES = np.random.default_rng(0).random((2, 10, 12, 3), np.float32)
 LAST, FIRST = "channels_last", "channels_first"
@@ -69,7 +69,7 @@ def subclassed(k: Any) -> Any:
     return network
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize("build", [to_last, to_first, by_operation, subclassed])
 def test_turned_images_are_shown_as_in_the_network_that_does_not_turn_them(
     k: Any, build: Callable[[Any], Any]
@@ -421,7 +421,7 @@ def rows(side: Side, x: Any) -> Any:
     return side.layers.ReLU(name="normal")(x)
 
 
-@GENERATIONS
+@BY_TURNS
 @pytest.mark.parametrize(
     ("size", "middle"),
     [
