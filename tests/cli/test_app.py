@@ -716,14 +716,7 @@ def test_without_a_place_for_temporary_files(mnist: str) -> None:
     assert hint.endswith("TMPDIR=FOLDER cnnviz ...")
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        signal.SIGINT,
-        signal.SIGTERM,
-        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_leave_nothing_half_done(
     mnist: str, tmp_path: Path, number: signal.Signals
 ) -> None:

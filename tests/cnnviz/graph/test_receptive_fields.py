@@ -956,9 +956,6 @@ def test_networks_of_the_literature() -> None:
     assert found.stride == (16.0, 16.0)
 
 
-LARGE = ("InceptionV3", "ResNet50")
-
-
 def of_layers(model: Any) -> dict[str, ReceptiveField | None]:
     return {info.path: info.receptive_field for info in list_layers(model)}
 
@@ -968,7 +965,8 @@ def of_layers(model: Any) -> dict[str, ReceptiveField | None]:
     [
         "VGG16",
         "MobileNetV2",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE),
+        pytest.param("InceptionV3", marks=pytest.mark.slow),
+        pytest.param("ResNet50", marks=pytest.mark.slow),
     ],
 )
 def test_published_networks(name: str) -> None:
