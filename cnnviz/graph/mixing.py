@@ -54,8 +54,6 @@ class _ViewsOfImages(Views):
         self.mix = False
 
     def _of_operation(self, tensor: tf.Tensor, seen: list[View | None]) -> View | None:
-        if not any(view is None or view for view in seen):
-            return []
         op = tensor.op
         if op.type not in CALLS and _joins_several(op, seen):
             self.mix = True

@@ -123,14 +123,14 @@ class Views:
                 stack += waiting
             else:
                 seen = [views[source.ref()] for source in sources]
-                views[top.ref()] = self._kept(top, self._of_operation(top, seen))
+                sees = any(view is None or view for view in seen)
+                view = self._of_operation(top, seen) if sees else []
+                views[top.ref()] = self._kept(top, view)
         return views[tensor.ref()]
 
     def _of_operation(self, tensor: tf.Tensor, seen: list[View | None]) -> View | None:
-        """The view of what an operation makes of tensors with these views."""
+        """The view of what an operation makes of tensors that see something."""
         op = tensor.op
-        if not any(view is None or view for view in seen):
-            return []
         if op.type in CALLS:
             return self._called(tensor, seen)
         known = [view for view in seen if view is not None]
