@@ -110,24 +110,26 @@ def answers(
     """
     maps = _class_maps(head)
     fixed = _fixed_region(head, maps, given.get("regions"), at)
+    flat = None  # logits at positions, `(n, p, classes)`, where there are some
+    if maps.shape.rank > 2:
+        flat = tf.reshape(maps, [tf.shape(maps)[0], -1, maps.shape[-1]])
     # Where there is no rival, its row is of zeros.
     rivals = tf.one_hot(tf.cast(given["rivals"], tf.int32), head.classes)
     if "classes" in given:
         classes, signs = tf.cast(given["classes"], tf.int32), given["signs"]
     else:
         # No class is compared with itself, if there are others.
-        votes = _votes(head, maps, fixed)
+        votes = maps if flat is None else _votes(head, flat, fixed)
         votes -= tf.cast(1e9 * rivals[:, 0], votes.dtype)
         classes = tf.math.top_k(votes, min(top, head.classes)).indices
         signs = tf.ones_like(classes, tf.float32)
     chosen = tf.one_hot(classes, head.classes)  # (n, k, classes)
     weights = signs[..., None] * (chosen - rivals)
     regions, assigned = tf.ones_like(signs), tf.ones_like(signs, bool)
-    if maps.shape.rank == 2:
+    if flat is None:
         scores = tf.einsum("nc,nkc->nk", maps, weights)
         probabilities = tf.einsum("nc,nkc->nk", head.squashed(maps), chosen)
         return Answers(classes, scores, probabilities, regions, assigned)
-    flat = _flat(maps)
     if fixed is None:
         regions, assigned = _regions(head, flat, chosen)
     else:
@@ -144,11 +146,6 @@ def answers(
     )
 
 
-def _flat(maps: tf.Tensor) -> tf.Tensor:
-    """The logits at all positions, `(n, p, classes)`."""
-    return tf.reshape(maps, [tf.shape(maps)[0], -1, maps.shape[-1]])
-
-
 def _is_exclusive(head: Head) -> bool:
     """Whether an image, or a pixel, has one class only."""
     return head.kind != "sigmoid" or head.is_binary
@@ -163,11 +160,8 @@ def _assigned(head: Head, flat: tf.Tensor) -> tf.Tensor:
     return tf.cast(flat > 0, tf.float32)
 
 
-def _votes(head: Head, maps: tf.Tensor, fixed: tf.Tensor | None) -> tf.Tensor:
+def _votes(head: Head, flat: tf.Tensor, fixed: tf.Tensor | None) -> tf.Tensor:
     """What classes are ranked by, `(n, classes)`."""
-    if maps.shape.rank == 2:
-        return maps
-    flat = _flat(maps)
     if fixed is not None:
         return tf.reduce_sum(fixed[:, 0, :, None] * flat, 1)
     own, means = _assigned(head, flat), tf.reduce_mean(flat, 1)
