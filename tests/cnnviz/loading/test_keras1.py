@@ -17,8 +17,6 @@ from cnnviz.loading.keras1_config import translated
 from cnnviz.loading.keras1_weights import _converted, load_keras_1
 from cnnviz.tracing.exactness import full_float32
 
-pytestmark = pytest.mark.versions
-
 FOLDER = Path(__file__).parents[2] / "data" / "zoo" / "keras1"
 FILES = sorted(FOLDER.glob("*.h5"))
 

@@ -32,8 +32,6 @@ from cnnviz.loading import APPLICATIONS, identify_file, module_objects
 from cnnviz.loading.unread import all_read
 from tests.networks import GENERATIONS
 
-pytestmark = pytest.mark.versions
-
 
 def network(library: Any = keras, **options: Any) -> Any:
     return library.Sequential(
@@ -69,6 +67,7 @@ def test_models_of_both_generations_are_taken_as_they_are() -> None:
         load_model(3)
 
 
+@pytest.mark.versions
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 @pytest.mark.parametrize(
     ("library", "name"),
@@ -105,6 +104,7 @@ def test_a_layer_of_ones_own_may_be_named_as_one_of_keras(
     assert any(isinstance(layer, Attention) for layer in model.network.layers)
 
 
+@pytest.mark.versions
 def test_what_a_given_class_stumbles_over_is_told(tmp_path: Path) -> None:
     class Gain(keras.layers.Layer):
         def __init__(self, gain: int = 2, **options: Any) -> None:
@@ -302,6 +302,7 @@ def test_weights_of_a_deeper_network_of_a_class_are_refused(tmp_path: Path) -> N
         load(4, 2)
 
 
+@pytest.mark.versions
 def test_weights_that_another_thread_loads_do_not_count(tmp_path: Path) -> None:
     network().save(tmp_path / "other.keras")
     made = {count: Blocks(count) for count in (2, 4)}
@@ -560,6 +561,7 @@ def test_the_bytes_decide_not_the_name(tmp_path: Path, suffix: str) -> None:
             np.testing.assert_allclose(activations(model, images)[name], values)
 
 
+@pytest.mark.versions
 def test_a_custom_module_is_run_only_on_request(tmp_path: Path) -> None:
     module = tmp_path / "mine.py"
     module.write_text(
@@ -593,6 +595,7 @@ def test_a_custom_module_is_run_only_on_request(tmp_path: Path) -> None:
         module_objects(tmp_path / "absent.py")
 
 
+@pytest.mark.versions
 def test_a_custom_module_imports_its_neighbors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -660,6 +663,7 @@ def test_a_custom_module_imports_its_neighbors(
     assert not own & {name.partition(".")[0] for name in sys.modules}
 
 
+@pytest.mark.versions
 def test_a_folder_of_data_is_no_neighbor(tmp_path: Path) -> None:
     (tmp_path / "logs_beside").mkdir()
     (tmp_path / "own_layers.py").write_text(
@@ -679,6 +683,7 @@ def test_a_folder_of_data_is_no_neighbor(tmp_path: Path) -> None:
     assert sys.modules[objects["Outer"].__module__].Outer is objects["Outer"]
 
 
+@pytest.mark.versions
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 @pytest.mark.parametrize("name", ["keras", "tf_keras"])
 @GENERATIONS
@@ -703,6 +708,7 @@ def test_classes_that_a_module_imports_are_those_of_each_keras(
         np.testing.assert_allclose(found(image), network(image), 1e-6)
 
 
+@pytest.mark.versions
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 def test_a_module_names_what_python_cannot_name_in_a_dict(tmp_path: Path) -> None:
     made = tf_keras.Sequential(
@@ -796,6 +802,7 @@ def test_folders_keep_what_a_training_needs(
     np.testing.assert_allclose(found.predict(images).outputs, expected, atol=1e-6)
 
 
+@pytest.mark.versions
 def test_a_function_can_stand_in_for_byte_code() -> None:
     zoo = Path(__file__).parents[2] / "data" / "zoo"
     for name in ("keras22/lambda_code.h5", "tf212/lambda_code.h5"):
@@ -807,6 +814,7 @@ def test_a_function_can_stand_in_for_byte_code() -> None:
         np.testing.assert_array_equal(zeros, 0)
 
 
+@pytest.mark.versions
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 @GENERATIONS
 @pytest.mark.parametrize("trusted", [False, True])
@@ -1059,6 +1067,7 @@ def test_labels_of_one_number_and_of_maps_that_are_no_images() -> None:
             load_model(model.network, labels=list("abcdefg"))
 
 
+@pytest.mark.versions
 @GENERATIONS
 def test_a_class_that_a_notebook_has_registered_is_known(
     k: Any, tmp_path: Path
@@ -1079,6 +1088,7 @@ def test_a_class_that_a_notebook_has_registered_is_known(
         del k.saving.get_custom_objects()["notebook>Doubled"]
 
 
+@pytest.mark.versions
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 @pytest.mark.parametrize("name", ["Dense", "Lambda", "LayerScale"])
 @pytest.mark.parametrize("module", ["__main__", "layers_of_mine"])
@@ -1169,6 +1179,7 @@ def test_a_class_that_is_given_may_have_the_name_of_one_of_keras(
     np.testing.assert_allclose(loaded(images), made(images), atol=1e-6)
 
 
+@pytest.mark.versions
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 @pytest.mark.parametrize("place", ["alone", "wrapped"])
 @pytest.mark.parametrize("module", ["keras.layers", "__main__", None])
