@@ -269,11 +269,12 @@ def _cam(case: Case) -> Raw:
     positions = tensor.shape[1:-1]
     layer = probe.facts.layer
     placing, notes = placed(probe, positions, pixels, case.image.shape[1:])
-    if placing is None or set(positions) == {1}:
+    is_one = set(positions) == {1}
+    if placing is None or is_one:
+        has = "one position" if is_one else f"{shape_text(positions) or 'no'} positions"
         raise LayerError(
-            f"layer '{layer}' of {probe.subject.model.source} has "
-            f"{shape_text(positions) or 'no'} positions; expected several, "
-            f"along {len(pixels)} axes, for a class activation map",
+            f"layer '{layer}' of {probe.subject.model.source} has {has}; expected "
+            "several, along each axis of the image, for a class activation map",
             hint="Choose a layer below it, or the method 'integrated' without a layer.",
         )
     values = CAMS[method](tensor, gradients)

@@ -1195,6 +1195,22 @@ class TestMistakes:
             explain(model, IMAGES, **options)
         assert "\n" not in caught.value.message
 
+    @pytest.mark.parametrize("axes", [1, 2])
+    def test_one_position_is_no_map(self, axes: int) -> None:
+        layers = keras.layers
+        network = keras.Sequential(
+            [
+                layers.Input((8,) * axes + (3,)),
+                getattr(layers, f"Conv{axes}D")(4, 3),
+                getattr(layers, f"GlobalMaxPooling{axes}D")(keepdims=True, name="all"),
+                layers.Flatten(),
+                layers.Dense(2),
+            ]
+        )
+        images = np.full((1, *network.input_shape[1:]), 0.5, np.float32)
+        with pytest.raises(LayerError, match=r"'all' .*has one position; expected sev"):
+            explain(raw(network), images, [0], layer="all")
+
     def test_nothing_speaks_for_it(self) -> None:
         network = networks.red_counter(keras)
         image = np.full((10, 12, 3), 0.6, np.float32)
