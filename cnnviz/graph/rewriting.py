@@ -5,6 +5,7 @@ rectifier of what was added to a convolution with biases then has a slope of 0.2
 whatever its own is; Mish there, and Mish and tanh behind a convolution with batch
 normalization, end in an error. `max(x, a x)` becomes a leaky rectifier of the slope a,
 which it is not for a > 1. What reads a later part of a split may be given the first.
+Of two paddings in front of a convolution of volumes, its own among them, one is lost.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 from tensorflow.python.eager import context
 
-from cnnviz.graph.functions import functions_of
+from cnnviz.graph.functions import CALLS, functions_of
 from cnnviz.graph.operations import BATCH_NORMALIZATIONS, CONVOLUTIONS
 from cnnviz.graph.walking import VALUELESS, past
 
@@ -88,16 +89,16 @@ def is_misread(graph: tf.Graph) -> bool:
     """
     graphs, seen = [graph], {id(graph)}
     splits = reads = False
-    for each in graphs:
-        operations = each.get_operations()
-        if any(map(_is_misread_operation, operations)):
+    for inside in graphs:
+        operations = inside.get_operations()
+        if any(_is_misread_operation(each, graph) for each in operations):
             return True
         splits = splits or any(map(_is_split, operations))
         reads = reads or any(map(_may_read_part, operations))
         if splits and reads:
             return True
         # To look at the attributes of all operations takes a while.
-        for operation in operations if each._functions else ():
+        for operation in operations if inside._functions else ():
             for inner in functions_of(operation):
                 if inner is not None and id(inner) not in seen:
                     seen.add(id(inner))
@@ -105,7 +106,7 @@ def is_misread(graph: tf.Graph) -> bool:
     return False
 
 
-def _is_misread_operation(operation: tf.Operation) -> bool:
+def _is_misread_operation(operation: tf.Operation, outermost: tf.Graph) -> bool:
     if operation.type in _SAFE:
         return operation.inputs[0].op.type not in _SAFE[operation.type]
     if operation.type == "Tanh":
@@ -114,7 +115,22 @@ def _is_misread_operation(operation: tf.Operation) -> bool:
     if operation.type == "Maximum":
         one, other = operation.inputs
         return not (_is_at_most(one, other) or _is_at_most(other, one))
-    return False
+    return operation.type == "Conv3D" and _is_padded_twice(operation, outermost)
+
+
+def _is_padded_twice(operation: tf.Operation, outermost: tf.Graph) -> bool:
+    """Whether a convolution of volumes may pad what is padded, or what is so twice."""
+    paddings = int(operation.get_attr("padding") == b"SAME")
+    tensor = operation.inputs[0]
+    while paddings < 2:
+        made = past(tensor, _HANDING_ON - {"Pad"}).op
+        if made.type != "Pad":
+            # What a function is given, or returns, may be padded out of sight.
+            is_given = made.type == _UNKNOWN and made.graph is not outermost
+            return is_given or made.type in CALLS
+        paddings += 1
+        tensor = made.inputs[0]
+    return True
 
 
 def _is_split(operation: tf.Operation) -> bool:

@@ -86,6 +86,27 @@ def test_normalized_convolutions_of_keras_2(
         np.testing.assert_allclose(found.values, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("padding", "strides"), [("same", 1), ("same", 2), ("valid", 1)]
+)
+@BY_TURNS
+def test_volumes_that_are_padded_twice(k: Any, padding: str, strides: int) -> None:
+    layers = k.layers
+    volume = k.Input((6, 7, 8, 2))
+    padded = layers.ZeroPadding3D(((1, 2), (0, 1), (2, 1)))(volume)
+    if padding == "valid":
+        padded = layers.ZeroPadding3D(1)(padded)
+    maps = layers.Conv3D(3, 3, strides, padding=padding, activation="relu")(padded)
+    network = k.Model(volume, layers.Dense(2)(layers.GlobalAveragePooling3D()(maps)))
+    volumes = np.random.default_rng(0).random((2, 6, 7, 8, 2), np.float32)
+    expected = network(volumes)  # one operation at a time
+    model = load_model(network, encoding="raw")
+    np.testing.assert_allclose(model.predict(volumes).values, expected, rtol=1e-5)
+    (found,) = activations(model, volumes, "Conv3D").values()
+    twin = k.Model(volume, maps)(volumes)
+    np.testing.assert_allclose(found, twin, rtol=1e-5, atol=1e-6)
+
+
 def _second_half(x: tf.Tensor) -> tf.Tensor:
     return tf.split(x, 2, -1)[1]
 
@@ -133,9 +154,34 @@ def _convolved(x: tf.Tensor) -> tf.Tensor:
     return tf.nn.bias_add(maps, [1.0, 2.0])
 
 
+def _volume(x: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(x, [1, 3, 1, 1, 1])
+
+
+def _padded(x: tf.Tensor) -> tf.Tensor:
+    ends = [[0, 0], [1, 2], [0, 0], [0, 0], [0, 0]]
+    return tf.pad(x if x.shape.rank == 5 else _volume(x), ends)
+
+
+def _convolved_volume(x: tf.Tensor, padding: str = "SAME") -> tf.Tensor:
+    return tf.nn.conv3d(x, tf.ones((2, 1, 1, 1, 1)), [1] * 5, padding)
+
+
+def _apart(compute: Callable[[tf.Tensor], tf.Tensor]) -> Any:
+    return tf.function(compute, autograph=False)
+
+
 @pytest.mark.parametrize(
     ("compute", "expected"),
     [
+        (lambda x: _convolved_volume(_padded(x)), True),
+        (lambda x: _convolved_volume(tf.identity(_padded(x)) * 2.0), True),
+        (lambda x: _convolved_volume(_apart(_padded)(x)), True),
+        (lambda x: _apart(_convolved_volume)(_padded(x)), True),
+        (lambda x: _convolved_volume(tf.nn.relu(_padded(x))), False),
+        (lambda x: _convolved_volume(_padded(x), "VALID"), False),
+        (lambda x: _convolved_volume(_padded(_padded(x)), "VALID"), True),
+        (lambda x: _convolved_volume(_volume(x)), False),
         (lambda x: tf.nn.leaky_relu(x + x * x), True),
         (lambda x: tf.nn.leaky_relu(tf.transpose(tf.identity(x + 1.0))), True),
         (lambda x: tf.nn.leaky_relu(tf.broadcast_to(x + x, tf.shape(x))), True),
