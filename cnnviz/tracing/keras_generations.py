@@ -189,20 +189,18 @@ def input_specs(network: Network) -> list[InputSpec] | None:
             )
             for tensor in tensors
         ]
-    shapes: dict[str, Any] = {}
+    spec, shapes = None, _shapes_built(network)
     if is_keras_2(network):
         spec = _first_given(network)
-        if spec is not None:
-            import tensorflow as tf
+    if spec is not None:
+        import tensorflow as tf
 
-            shapes = {
-                leaf.name or f"input_{number}": leaf.shape
-                for number, leaf in enumerate(tf.nest.flatten(spec), 1)
-            }
-        elif getattr(network, "_build_input_shape", None):
-            shapes = {"input": network._build_input_shape}
-    else:
-        shapes = dict(getattr(network, "_build_shapes_dict", None) or {})
+        shapes = {
+            leaf.name or f"input_{number}": leaf.shape
+            for number, leaf in enumerate(tf.nest.flatten(spec), 1)
+        }
+    elif (held := _shapes_held(network)) is not None:
+        shapes, _ = held
     if len(shapes) < _needed(network):
         return None  # of several arguments Keras keeps the shape of the first
     specs = []
@@ -239,6 +237,9 @@ def packed(network: Network, tensors: list[Any]) -> list[Any]:
         nest, given = sys.modules["keras"].tree, [network._inputs_struct]
     if given is not None and len(nest.flatten(given)) == len(tensors):
         return list(nest.pack_sequence_as(given, tensors))
+    if (held := _shapes_held(network)) is not None and len(held[0]) == len(tensors):
+        shapes, is_dict = held
+        return [dict(zip(shapes, tensors, strict=True)) if is_dict else tensors]
     return tensors if len(tensors) == _needed(network) else [tensors]
 
 
@@ -250,6 +251,35 @@ def _first_given(network: Network) -> list[Any] | None:
     spec = network.save_spec() if hasattr(network, "save_spec") else None
     needed = _needed(network)
     return None if spec is None or len(spec[0]) < needed else spec[0][:needed]
+
+
+def _shapes_built(network: Network) -> dict[str, Any]:
+    """The shapes that a network was built for, by argument; none if it was not."""
+    if is_keras_2(network):
+        shape = getattr(network, "_build_input_shape", None)
+        return {} if shape is None else {"input": shape}
+    return dict(getattr(network, "_build_shapes_dict", None) or {})
+
+
+def _shapes_held(network: Network) -> tuple[dict[str, Any], bool] | None:
+    """The shapes in the list or dict of tensors that a network was built for.
+
+    Returns:
+        The shapes, and whether they have names by a dict; None if the network was not
+        built, or for something else.
+    """
+    shapes = list(_shapes_built(network).values())
+    if len(shapes) != 1 or _needed(network) != 1:
+        return None
+    (held,) = shapes
+    is_dict = isinstance(held, dict)
+    if not is_dict and isinstance(held, (list, tuple)):
+        held = {f"input_{number}": shape for number, shape in enumerate(held, 1)}
+    if not isinstance(held, dict):
+        return None
+    if any(shape is None or isinstance(shape, int) for shape in held.values()):
+        return None  # the shape of one tensor
+    return held, is_dict
 
 
 def _needed(network: Network) -> int:

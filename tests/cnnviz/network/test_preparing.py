@@ -479,7 +479,7 @@ def test_inputs_that_a_subclassed_network_does_not_name() -> None:
     found = load_model(network).predict(given)
     np.testing.assert_allclose(found.outputs, network(given), rtol=1e-5)
     explained = explain(network, given)
-    assert "the score depends on input 1 too, which no map shows" in explained.notes
+    assert "the score depends on input_2 too, which no map shows" in explained.notes
     inputs = {
         "image": keras.Input((8, 9, 3), name="image"),
         "numbers": keras.Input((5,), name="numbers"),

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -63,23 +64,61 @@ def subclassed(k: Any, combine: Callable[..., Any], many: bool = False) -> Any:
     return Net()
 
 
+@GENERATIONS
 @pytest.mark.parametrize("given", [{"a": A, "b": B}, {"b": B, "a": A}])
-def test_a_subclassed_network_of_keras_2_takes_a_dict(given: dict[str, Any]) -> None:
-    network = subclassed(tf_keras, lambda inputs: inputs["b"] - inputs["a"])
+def test_a_subclassed_network_takes_a_dict(k: Any, given: dict[str, Any]) -> None:
+    network = subclassed(k, lambda inputs: inputs["b"] - inputs["a"])
     expected = network(given)
     model = load_model(network, encoding="unit")
-    for images in (given, [A, B]):
+    names = [spec.name for spec in input_specs(network) or ()]
+    assert sorted(names) == ["a", "b"]
+    for images in (given, {"a": A, "b": B}, [given[name] for name in names]):
         found = activations(model, images, ["maps"])["maps"]
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     held = activations(model.hold({"b": B[0]}), A[:1], ["maps"])["maps"]
     np.testing.assert_allclose(held, expected[:1], rtol=1e-5, atol=1e-6)
 
 
-def test_a_subclassed_network_of_keras_2_takes_a_dict_of_one() -> None:
-    network = subclassed(tf_keras, lambda inputs: 2 * inputs["a"])
-    expected = network({"a": A})
+@GENERATIONS
+@pytest.mark.parametrize("pack", [lambda a: {"a": a}, lambda a: [a]])
+def test_a_subclassed_network_takes_one_of_a_kind(
+    k: Any, pack: Callable[..., Any]
+) -> None:
+    def combine(inputs: Any) -> Any:
+        assert isinstance(inputs, type(pack(A)))
+        return 2 * next(iter(inputs.values() if isinstance(inputs, dict) else inputs))
+
+    network = subclassed(k, combine)
+    expected = network(pack(A))
     found = activations(network, A, ["maps"])["maps"]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@GENERATIONS
+def test_a_list_of_inputs_of_several_kinds_is_known_by_its_shapes(
+    k: Any, tmp_path: Path
+) -> None:
+    class Net(k.Model):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.maps = k.layers.Conv2D(2, 3, name="maps")
+            self.steps = k.layers.Conv1D(2, 3, name="steps")
+
+        def call(self, inputs: Any) -> Any:
+            images, signals = inputs
+            found = tf.reduce_mean(self.maps(images), (1, 2))
+            return found * tf.reduce_mean(self.steps(signals), 1)
+
+    rng = np.random.default_rng(0)
+    given = [rng.random((2, 8, 8, 1), np.float32), rng.random((2, 9, 3), np.float32)]
+    network = Net()
+    expected = network(given)
+    network.save(tmp_path / "net.keras")
+    loaded = load_model(tmp_path / "net.keras", custom_objects={"Net": Net})
+    for model in (load_model(network, encoding="raw"), loaded):
+        specs = input_specs(model.network) or ()
+        assert [spec.shape for spec in specs] == [(None, 8, 8, 1), (None, 9, 3)]
+        np.testing.assert_allclose(model.predict(given).outputs, expected, rtol=1e-5)
 
 
 @GENERATIONS
