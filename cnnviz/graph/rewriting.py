@@ -5,7 +5,8 @@ rectifier of what was added to a convolution with biases then has a slope of 0.2
 whatever its own is; Mish there, and Mish and tanh behind a convolution with batch
 normalization, end in an error. `max(x, a x)` becomes a leaky rectifier of the slope a,
 which it is not for a > 1. What reads a later part of a split may be given the first.
-Of two paddings in front of a convolution of volumes, its own among them, one is lost.
+Of two paddings in front of a convolution of volumes, its own among them, one is lost;
+and one whose widths are of int64 there ends the process.
 """
 
 from __future__ import annotations
@@ -115,11 +116,11 @@ def _is_misread_operation(operation: tf.Operation, outermost: tf.Graph) -> bool:
     if operation.type == "Maximum":
         one, other = operation.inputs
         return not (_is_at_most(one, other) or _is_at_most(other, one))
-    return operation.type == "Conv3D" and _is_padded_twice(operation, outermost)
+    return operation.type == "Conv3D" and _is_badly_padded(operation, outermost)
 
 
-def _is_padded_twice(operation: tf.Operation, outermost: tf.Graph) -> bool:
-    """Whether a convolution of volumes may pad what is padded, or what is so twice."""
+def _is_badly_padded(operation: tf.Operation, outermost: tf.Graph) -> bool:
+    """Whether what is padded for a convolution of volumes may be misread."""
     paddings = int(operation.get_attr("padding") == b"SAME")
     tensor = operation.inputs[0]
     while paddings < 2:
@@ -128,6 +129,8 @@ def _is_padded_twice(operation: tf.Operation, outermost: tf.Graph) -> bool:
             # What a function is given, or returns, may be padded out of sight.
             is_given = made.type == _UNKNOWN and made.graph is not outermost
             return is_given or made.type in CALLS
+        if made.inputs[1].dtype == tf.int64:
+            return True
         paddings += 1
         tensor = made.inputs[0]
     return True

@@ -154,13 +154,15 @@ def _convolved(x: tf.Tensor) -> tf.Tensor:
     return tf.nn.bias_add(maps, [1.0, 2.0])
 
 
+WIDTHS = [[0, 0], [1, 2], [0, 0], [0, 0], [0, 0]]
+
+
 def _volume(x: tf.Tensor) -> tf.Tensor:
     return tf.reshape(x, [1, 3, 1, 1, 1])
 
 
 def _padded(x: tf.Tensor) -> tf.Tensor:
-    ends = [[0, 0], [1, 2], [0, 0], [0, 0], [0, 0]]
-    return tf.pad(x if x.shape.rank == 5 else _volume(x), ends)
+    return tf.pad(x if x.shape.rank == 5 else _volume(x), WIDTHS)
 
 
 def _convolved_volume(x: tf.Tensor, padding: str = "SAME") -> tf.Tensor:
@@ -181,6 +183,12 @@ def _apart(compute: Callable[[tf.Tensor], tf.Tensor]) -> Any:
         (lambda x: _convolved_volume(tf.nn.relu(_padded(x))), False),
         (lambda x: _convolved_volume(_padded(x), "VALID"), False),
         (lambda x: _convolved_volume(_padded(_padded(x)), "VALID"), True),
+        (
+            lambda x: _convolved_volume(
+                tf.pad(_volume(x), tf.constant(WIDTHS, tf.int64)), "VALID"
+            ),
+            True,
+        ),
         (lambda x: _convolved_volume(_volume(x)), False),
         (lambda x: tf.nn.leaky_relu(x + x * x), True),
         (lambda x: tf.nn.leaky_relu(tf.transpose(tf.identity(x + 1.0))), True),
