@@ -268,9 +268,7 @@ def test_outputs_of_a_subclassed_network_are_told(tmp_path: Path) -> None:
     assert json.loads(done.stdout)[0]["head"] == "kind"
 
 
-def test_inputs_that_a_network_does_not_name_are_not_taken_by_name(
-    tmp_path: Path,
-) -> None:
+def test_inputs_that_a_network_does_not_name_are_numbered(tmp_path: Path) -> None:
     code = tmp_path / "networks.py"
     code.write_text(
         "import keras\n"
@@ -281,16 +279,25 @@ def test_inputs_that_a_network_does_not_name_are_not_taken_by_name(
         "        return keras.ops.mean(after - before, (1, 2))\n"
     )
     save_network_of(code, "Pair", [np.zeros((1, 8, 8, 3), np.float32)] * 2)
-    keras.utils.save_img(tmp_path / "a.png", np.zeros((8, 8, 3)))
-    trusted = ["--trusted", "--custom-objects", str(code)]
-    given = [f"--input={name}={tmp_path / 'a.png'}" for name in ("after", "before")]
-    result = CliRunner().invoke(
-        app, ["predict", str(tmp_path / "pair.keras"), *trusted, *given]
-    )
-    assert result.exit_code == 1
-    assert "/pair.keras does not tell the names" in result.stderr
-    assert "Wrap it: keras.Model(" in result.stderr
-    assert "list of arrays" not in result.stderr
+    for name, level in (("before", 51), ("after", 153)):
+        file = tmp_path / f"{name}.png"
+        keras.utils.save_img(file, np.full((8, 8, 3), level), scale=False)
+
+    def predicted(**files: str) -> Result:
+        given = [f"--input={name}={tmp_path / files[name]}.png" for name in files]
+        trusted = ["--trusted", "--custom-objects", str(code)]
+        options = [*trusted, *given, "--json", "--encoding", "unit"]
+        return CliRunner().invoke(
+            app, ["predict", str(tmp_path / "pair.keras"), *options]
+        )
+
+    refused = predicted(after="after", before="before")
+    assert refused.exit_code == 1
+    assert "after, before; " in refused.stderr
+    assert "/pair.keras takes input_1, input_2\n" in refused.stderr
+    done = predicted(input_2="after", input_1="before")
+    values = [best["value"] for best in json.loads(done.stdout)[0]["top"]]
+    np.testing.assert_allclose(values, 0.4, rtol=1e-5)
 
 
 def test_pairs_stay_together_where_a_file_has_two_names(
