@@ -74,9 +74,10 @@ def sizes_text(shape: Iterable[object]) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """A number with its noun: `1 channel`, `3 channels`."""
-    plural = "es" if noun.endswith("s") else "s"
-    return f"{count:,} {noun}{plural if count != 1 else ''}"
+    """A number with its noun: `1 channel`, `3 channels`, `2 axes`."""
+    if count != 1:
+        noun = noun.removesuffix("is") + ("es" if noun.endswith("s") else "s")
+    return f"{count:,} {noun}"
 
 
 def probability_text(probability: float, decimals: int = 2) -> str:

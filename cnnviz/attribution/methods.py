@@ -29,7 +29,7 @@ from cnnviz.attribution.questions import At, Reversed, Subject
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import LayerError
 from cnnviz.network.input_axes import pixels_of
-from cnnviz.words import shape_text
+from cnnviz.words import counted, shape_text
 
 Method = Literal[
     "hirescam",
@@ -271,10 +271,11 @@ def _cam(case: Case) -> Raw:
     placing, notes = placed(probe, positions, pixels, case.image.shape[1:])
     is_one = set(positions) == {1}
     if placing is None or is_one:
+        axes = counted(len(pixels), "axis")
         has = "one position" if is_one else f"{shape_text(positions) or 'no'} positions"
         raise LayerError(
             f"layer '{layer}' of {probe.subject.model.source} has {has}; expected "
-            "several, along each axis of the image, for a class activation map",
+            f"several, along {axes}, for a class activation map",
             hint="Choose a layer below it, or the method 'integrated' without a layer.",
         )
     values = CAMS[method](tensor, gradients)

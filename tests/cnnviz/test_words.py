@@ -33,6 +33,8 @@ def test_lists_and_numbers_with_nouns() -> None:
     assert [counted(n, "map") for n in (0, 2)] == ["0 maps", "2 maps"]
     several: Any = np.int64(2)
     assert counted(several, "map") == "2 maps"
+    assert [counted(n, "axis") for n in (1, 2)] == ["1 axis", "2 axes"]
+    assert counted(3, "class") == "3 classes"
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (28, 28), (28, 28, 3)])

@@ -1208,7 +1208,8 @@ class TestMistakes:
             ]
         )
         images = np.full((1, *network.input_shape[1:]), 0.5, np.float32)
-        with pytest.raises(LayerError, match=r"'all' .*has one position; expected sev"):
+        told = f"has one position; .* along {axes} ax{'i' if axes == 1 else 'e'}s"
+        with pytest.raises(LayerError, match=told):
             explain(raw(network), images, [0], layer="all")
 
     def test_nothing_speaks_for_it(self) -> None:

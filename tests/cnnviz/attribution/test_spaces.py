@@ -729,7 +729,7 @@ def test_tokens_that_are_more_or_fewer_than_the_places(k: ModuleType, way: str) 
     found = explained(network)
     assert found.layer == "patch"
     assert [note for note in found.notes if "are mixed after patch" in note]
-    with pytest.raises(LayerError, match=r"'changed' .*expected several, along"):
+    with pytest.raises(LayerError, match=r"'changed' .*expected several, along 2 axes"):
         explained(network, layer="changed")
 
 
