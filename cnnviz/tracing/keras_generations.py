@@ -189,9 +189,8 @@ def input_specs(network: Network) -> list[InputSpec] | None:
             )
             for tensor in tensors
         ]
-    spec, shapes = None, _shapes_built(network)
-    if is_keras_2(network):
-        spec = _first_given(network)
+    shapes = _shapes_built(network)
+    spec = _first_given(network) if is_keras_2(network) else None
     if spec is not None:
         import tensorflow as tf
 
@@ -207,9 +206,7 @@ def input_specs(network: Network) -> list[InputSpec] | None:
     for name, shape in shapes.items():
         if shape is None or not all(n is None or isinstance(n, int) for n in shape):
             return None  # a structure of inputs that the model alone understands
-        specs.append(
-            InputSpec(name.removesuffix("_shape"), (None, *shape[1:]), "float32")
-        )
+        specs.append(InputSpec(name, (None, *shape[1:]), "float32"))
     return specs
 
 
@@ -257,8 +254,9 @@ def _shapes_built(network: Network) -> dict[str, Any]:
     """The shapes that a network was built for, by argument; none if it was not."""
     if is_keras_2(network):
         shape = getattr(network, "_build_input_shape", None)
-        return {} if shape is None else {"input": shape}
-    return dict(getattr(network, "_build_shapes_dict", None) or {})
+        return {"input": shape} if shape else {}
+    shapes = getattr(network, "_build_shapes_dict", None) or {}
+    return {name.removesuffix("_shape"): shape for name, shape in shapes.items()}
 
 
 def _shapes_held(network: Network) -> tuple[dict[str, Any], bool] | None:

@@ -80,7 +80,7 @@ def test_a_subclassed_network_takes_a_dict(k: Any, given: dict[str, Any]) -> Non
 
 
 @GENERATIONS
-@pytest.mark.parametrize("pack", [lambda a: {"a": a}, lambda a: [a]])
+@pytest.mark.parametrize("pack", [lambda a: {"a_shape": a}, lambda a: [a]])
 def test_a_subclassed_network_takes_one_of_a_kind(
     k: Any, pack: Callable[..., Any]
 ) -> None:
@@ -90,6 +90,8 @@ def test_a_subclassed_network_takes_one_of_a_kind(
 
     network = subclassed(k, combine)
     expected = network(pack(A))
+    name = "a_shape" if isinstance(pack(A), dict) else "input_1"
+    assert [spec.name for spec in input_specs(network) or ()] == [name]
     found = activations(network, A, ["maps"])["maps"]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
