@@ -36,9 +36,9 @@ def convolution(random: Random, shape: list[int]) -> Operation:
 
 
 def padding(random: Random, shape: list[int]) -> Operation:
-    ends = np.zeros((len(shape), 2), int)
-    ends[1:-1] = random.integers(0, 3, (len(shape) - 2, 2))
-    return lambda x: tf.pad(x, ends)
+    widths = np.zeros((len(shape), 2), random.choice(["int32", "int64"]))
+    widths[1:-1] = random.integers(0, 3, (len(shape) - 2, 2))
+    return lambda x: tf.pad(x, widths)
 
 
 def pooling(random: Random, shape: list[int]) -> Operation:
