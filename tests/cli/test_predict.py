@@ -300,6 +300,32 @@ def test_inputs_that_a_network_does_not_name_are_numbered(tmp_path: Path) -> Non
     np.testing.assert_allclose(values, 0.4, rtol=1e-5)
 
 
+def test_inputs_of_which_nothing_is_known_are_not_taken_by_name(
+    tmp_path: Path,
+) -> None:
+    code = tmp_path / "networks.py"
+    code.write_text(
+        "import keras\n"
+        "@keras.saving.register_keras_serializable('test')\n"
+        "class Nested(keras.Model):\n"
+        "    def call(self, images):\n"
+        "        (before,), after = images\n"
+        "        return keras.ops.mean(after - before, (1, 2))\n"
+    )
+    image = np.zeros((1, 8, 8, 3), np.float32)
+    save_network_of(code, "Nested", [[image], image])
+    keras.utils.save_img(tmp_path / "a.png", image[0])
+    trusted = ["--trusted", "--custom-objects", str(code)]
+    given = [f"--input={name}={tmp_path / 'a.png'}" for name in ("after", "before")]
+    result = CliRunner().invoke(
+        app, ["predict", str(tmp_path / "nested.keras"), *trusted, *given]
+    )
+    assert result.exit_code == 1
+    assert "/nested.keras does not tell the names" in result.stderr
+    assert "Wrap it: keras.Model(" in result.stderr
+    assert "list of arrays" not in result.stderr
+
+
 def test_pairs_stay_together_where_a_file_has_two_names(
     tmp_path: Path,
 ) -> None:
