@@ -257,6 +257,19 @@ def test_ctrl_c_while_tensorflow_is_loaded(mnist: Path, seven: Path) -> None:
     assert process.returncode == 130
 
 
+def printed(program: str) -> str:
+    """What a program in Python prints; it says nothing else."""
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert result.stderr == ""
+    return result.stdout
+
+
 SWALLOWING = """
 import os, signal, sys, time, weakref
 from cnnviz_cli.signals import stop_on_signals
@@ -293,13 +306,7 @@ except BaseException as error:
 def test_a_signal_that_python_swallows_is_raised_again(
     number: str, raised: str
 ) -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", SWALLOWING.format(number=number)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (result.stdout, result.stderr) == (f"{raised}\n", "")
+    assert printed(SWALLOWING.format(number=number)) == f"{raised}\n"
 
 
 HOLDING = """
@@ -327,10 +334,4 @@ except BaseException as error:
     [("SIGINT", "KeyboardInterrupt()"), ("SIGTERM", "SystemExit(143)")],
 )
 def test_a_signal_waits_for_locks_to_be_given_back(number: str, raised: str) -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", HOLDING.format(number=number)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (result.stdout, result.stderr) == (f"{raised} False\n", "")
+    assert printed(HOLDING.format(number=number)) == f"{raised} False\n"
